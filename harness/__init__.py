@@ -1,0 +1,1 @@
+"""The pipeline: submission, plan, run, judge, certificate. Imports no adapter."""

@@ -1,0 +1,39 @@
+"""Faults, named by who must act on them.
+
+    Fault
+    ├── BadInput       the person who wrote the file or typed the command (exit code 2)
+    ├── DeviceError    the vendor: the device did something wrong (FAIL)
+    ├── SuiteError     the suite's author: the test is wrong (ERROR)
+    └── RigError       the lab: a port, the host or a file failed (MISS, exit code 3)
+"""
+
+from collections.abc import Iterable
+
+
+class Fault(Exception):
+    """Something went wrong and we know whose it is."""
+
+
+class BadInput(Fault):
+    """One or more mistakes in what a person wrote; all of them at once.
+
+    >>> print(BadInput(["a.yaml:3: unknown key 'chp'", "a.yaml:9: missing key 'name'"]))
+    a.yaml:3: unknown key 'chp'
+    a.yaml:9: missing key 'name'
+    """
+
+    def __init__(self, mistakes: Iterable[str] | str) -> None:
+        self.mistakes = (mistakes,) if isinstance(mistakes, str) else tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class DeviceError(Fault):
+    """The device under test did not do what was expected of it."""
+
+
+class SuiteError(Fault):
+    """A suite asked for something that cannot be: an unknown path, a measure it never declared."""
+
+
+class RigError(Fault):
+    """The rig failed: no statement about the device can be made."""

@@ -1,0 +1,364 @@
+"""The nouns: plain frozen data that every other module passes along."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+Value = bool | int | float | str
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def noun(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only dataclass; read from a file it takes no unknown key and no other type."""
+    cls.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+class Outcome(Enum):
+    """How one requirement ended, and so who acts next."""
+
+    PASS = "pass"  # nobody
+    FAIL = "fail"  # the vendor: the device is wrong
+    ERROR = "error"  # the suite's author: the test is wrong
+    MISS = "miss"  # the lab: it never ran to an end, or the rig cannot tell
+
+
+class Decision(Enum):
+    """What the whole run says about the combination."""
+
+    CERTIFIED = "certified"
+    REFUSED = "refused"
+    VOID = "void"
+
+
+# ---------------------------------------------------------------- what a vendor hands in
+
+
+@noun
+class Chip:
+    """A chip or board and its revision, in the registry's spelling."""
+
+    name: str
+    revision: str
+
+
+@noun
+class Software:
+    """An operating system, application or service with its exact version."""
+
+    name: str
+    version: str
+
+
+@noun
+class Combination:
+    """What a certificate is about: one chip, one OS, one application (and services, where there are any).
+
+    >>> str(Combination(chip=Chip(name="sim", revision="1"), os=Software(name="cpython", version="3.11"),
+    ...                 application=Software(name="cockpit", version="1.4.0")))
+    'sim-1/cpython-3.11/cockpit-1.4.0'
+    """
+
+    chip: Chip
+    os: Software
+    application: Software
+    services: tuple[Software, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{self.chip.name}-{self.chip.revision}"]
+        parts += [f"{s.name}-{s.version}" for s in (self.os, self.application, *self.services)]
+        return "/".join(parts)
+
+
+@noun
+class Artefact:
+    """One file that claims the combination, with the digest that it must have."""
+
+    role: Literal["application"]
+    path: str
+    sha256: str
+
+
+@noun
+class E2e:
+    """End-to-end protection of one message (AUTOSAR PRS_E2EProtocol); offsets follow the profile's standard layout."""
+
+    message: str
+    profile: Literal["P01", "P02", "P05", "P11"]
+    data_id: int | None = None
+    data_ids: tuple[int, ...] = ()  # P02: sixteen, by counter
+
+
+@noun
+class Supervision:
+    """How the device shows that a message it needs is lost or invalid, and after how long."""
+
+    message: str
+    timeout_ms: float
+    signal: str
+    value: str
+
+
+@noun
+class BusInterface:
+    """What the device speaks on one CAN bus."""
+
+    dbc: str
+    node: str
+    bitrate: int
+    vss: str | None = None
+    fd: bool = False
+    data_bitrate: int | None = None
+    e2e: tuple[E2e, ...] = ()
+    supervised: tuple[Supervision, ...] = ()
+
+
+@noun
+class ConsoleInterface:
+    """Boot stages in their order, and the line that says ready: plain text, with ^ and $ for line start and end."""
+
+    boot: tuple[str, ...]
+    ready: str
+
+
+@noun
+class Interface:
+    """What the device speaks: buses by name, a console."""
+
+    buses: Mapping[str, BusInterface]
+    console: ConsoleInterface | None = None
+
+
+@noun
+class Submission:
+    """What a vendor hands in: a combination, the exact bytes that claim it, what it does and what it speaks."""
+
+    vendor: str
+    combination: Combination
+    artefacts: tuple[Artefact, ...]
+    features: Mapping[str, Mapping[str, Value]]
+    interface: Interface
+    profile: str
+
+
+@noun
+class Item:
+    """The item under test as a rig sees it: files by role, and the interface that they speak."""
+
+    files: Mapping[str, str]
+    interface: Interface
+
+
+# ---------------------------------------------------------------- what is demanded
+
+
+@noun
+class Source:
+    """Where a requirement comes from."""
+
+    document: str
+    clause: str
+
+
+@noun
+class Limit:
+    """A limit that is not one number: `times` x (a recorded quantity, or a parameter) + `plus`."""
+
+    of: str | None = None
+    parameter: str | None = None
+    times: float = 1.0
+    plus: float = 0.0
+
+
+@noun
+class Measure:
+    """One quantity that a requirement is decided by. `clocks` are the ports whose stamps it stands on."""
+
+    name: str
+    unit: str
+    low: float | Limit | None = None
+    high: float | Limit | None = None
+    at_least: int = 1
+    clocks: tuple[str, ...] = ()
+    per: str | None = None  # for a unit of %: the recorded quantity, in ms, that is 100 %
+
+
+@noun
+class Applies:
+    """When a requirement is planned: the submission declares this feature."""
+
+    feature: str
+
+
+@noun
+class Needs:
+    """What a rig must offer: ports, and a clock at least this exact."""
+
+    ports: tuple[str, ...] = ()
+    clock_ms: float | None = None
+
+
+@noun
+class Requirement:
+    """One sentence with its numbers, its source and its trust tag; its limits are data."""
+
+    id: str
+    en: str
+    zh: str
+    source: Source
+    trust: Literal["V", "V-sum", "S", "M", "P"]
+    measures: tuple[Measure, ...]
+    applies: Applies | None = None
+    needs: Needs = field(default_factory=Needs)
+    parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+
+
+@noun
+class Profile:
+    """A versioned list of requirements that a certificate of that name stands for."""
+
+    name: str
+    version: str
+    suites: tuple[str, ...]
+    mandatory: tuple[str, ...] = ()
+    conditional: tuple[str, ...] = ()  # mandatory where the feature is declared
+    recommended: tuple[str, ...] = ()
+    limit_s: float = 600.0  # wall-clock limit for the run
+
+
+# ---------------------------------------------------------------- the bench
+
+
+@noun
+class Rig:
+    """An ordered list of named ports, each opened by a recipe."""
+
+    name: str
+    kind: Literal["simulated", "virtual", "bench", "replay"]
+    chip: Chip
+    ports: Mapping[str, Mapping[str, object]]
+    clock_ms: float  # the uncertainty of one stamp that this rig promises
+    realtime: bool = True
+
+
+# ---------------------------------------------------------------- what is decided before the run
+
+
+@noun
+class PlannedRequirement:
+    """A requirement of the plan: its criterion with every parameter resolved, and the tests that decide it."""
+
+    requirement: Requirement
+    level: Literal["mandatory", "recommended"]
+    tests: tuple[str, ...]
+
+
+@noun
+class LeftOut:
+    """A requirement of the profile that is not planned, and why."""
+
+    id: str
+    reason: str
+
+
+@noun
+class Plan:
+    """Everything that is decided before the run, with the digest of every input."""
+
+    id: str
+    combination: Combination
+    vendor: str
+    manifest_sha256: str
+    profile: str
+    rig: str
+    rig_kind: str
+    clock_ms: float
+    requirements: tuple[PlannedRequirement, ...]
+    not_applicable: tuple[LeftOut, ...]
+    not_decidable: tuple[LeftOut, ...]
+    digests: Mapping[str, str]
+    suites: tuple[str, ...]
+    limit_s: float
+    signable: bool = True
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+@noun
+class Measured:
+    """One recorded value held against its limits, by the judge."""
+
+    name: str
+    value: float
+    unit: str
+    low: float | None
+    high: float | None
+    uncertainty: float
+    outcome: Outcome
+    context: Mapping[str, Value] = field(default_factory=dict)
+
+
+@noun
+class Judged:
+    """One requirement's outcome and everything it follows from."""
+
+    requirement: str
+    level: Literal["mandatory", "recommended"]
+    outcome: Outcome
+    reason: str
+    measured: tuple[Measured, ...]
+
+
+@noun
+class Verdict:
+    """Certified, refused or void, from one outcome per requirement and the faults of the run itself."""
+
+    decision: Decision
+    plan: str
+    combination: Combination
+    manifest_sha256: str
+    profile: str
+    rig: str
+    rig_kind: str
+    faults: tuple[str, ...]
+    requirements: tuple[Judged, ...]
+    record_sha256: str = ""
+
+
+@noun
+class Certificate:
+    """A DSSE envelope around an in-toto statement, as it lies on disk."""
+
+    payload: str
+    payloadType: str  # noqa: N815 - the name is DSSE's
+    signatures: tuple[Mapping[str, str], ...]
+
+
+@noun
+class Event:
+    """One line of a record's events.jsonl. Every planned test is written down before anything runs."""
+
+    what: Literal["opened", "planned", "started", "called", "measured", "clock", "health", "ended", "fault", "closed"]
+    time_ns: int | None = None  # of the rig's clock
+    requirement: str | None = None
+    test: str | None = None
+    port: str | None = None
+    call: str | None = None
+    name: str | None = None
+    unit: str | None = None
+    value: float | None = None
+    uncertainty_ns: int | None = None
+    context: Mapping[str, Value] | None = None
+    raised: Literal["device", "rig", "suite"] | None = None
+    why: str | None = None
+
+
+@noun
+class Manifest:
+    """What a record consists of: its files with their sha256, and whether a tail is missing."""
+
+    files: Mapping[str, str]
+    missing_tail: tuple[str, ...] = ()

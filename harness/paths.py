@@ -1,0 +1,28 @@
+"""Where the parts of the product lie: beside the harness, in a checkout as in an installed wheel."""
+
+import hashlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUITES = ROOT / "test_suites"
+PROFILES = SUITES / "profiles"
+RIGS = ROOT / "rigs"
+ECUS = RIGS / "ecus"
+DBC = ROOT / "dbc"
+REGISTRY = ROOT / "registry"
+EXAMPLES = ROOT / "harness" / "examples"
+
+
+def sha256(file: Path) -> str:
+    """The digest of a file, read in blocks."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_folder(folder: Path, *patterns: str) -> str:
+    """One digest over the names and contents of a folder's files that match any of the patterns."""
+    digest = hashlib.sha256()
+    for file in sorted({f for p in patterns for f in folder.rglob(p)}):
+        if file.is_file():
+            digest.update(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n".encode())
+    return digest.hexdigest()

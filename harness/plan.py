@@ -1,0 +1,209 @@
+"""Decide everything before a run: what is tested, by which limits, on which rig, from which exact inputs."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rfc8785
+
+from harness import rig as rigs
+from harness import shape, suite
+from harness import submission as submissions
+from harness.errors import BadInput
+from harness.model import (
+    Item,
+    LeftOut,
+    Limit,
+    Measure,
+    Plan,
+    PlannedRequirement,
+    Profile,
+    Requirement,
+    Rig,
+    Submission,
+)
+from harness.paths import DBC, REGISTRY, ROOT, SUITES, sha256, sha256_of_folder
+from harness.shape import meant
+
+T = TypeVar("T")
+
+
+def make(submission_path: Path, rig_file: Path, profile_file: Path | None = None, only: str | None = None) -> Plan:
+    """Load all inputs and plan the run; raise BadInput with every mistake of all of them at once.
+
+    `only` plans the requirements whose id starts with it, for work by hand; such a plan can never be signed.
+    """
+    mistakes: list[str] = []
+
+    def collect(load: Callable[..., T], *arguments: Any) -> T | None:
+        try:
+            return load(*arguments)
+        except BadInput as error:
+            mistakes.extend(error.mistakes)
+            return None
+
+    collect(suite.all_suites)
+    submission = collect(submissions.load, submission_path)
+    rig = collect(rigs.load, rig_file)
+    profile = None
+    if submission is not None:
+        profile_file = profile_file or collect(suite.profile_file, submission.profile)
+        profile = collect(suite.load_profile, profile_file) if profile_file else None
+    if submission is None or rig is None or profile is None or profile_file is None or mistakes:
+        raise BadInput(mistakes)
+    fits(submission, submissions.locate(submission_path), rig, rig_file)
+    return settle(submission, submissions.locate(submission_path), rig, rig_file, profile, profile_file, only)
+
+
+def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path) -> None:
+    """The rig must be the chip that is claimed and have every bus that the submission speaks."""
+    document = shape.read(submission_file)
+    chip = submission.combination.chip
+    if chip != rig.chip:
+        document.mistake(
+            ("combination", "chip"),
+            f"claims the chip {chip.name} {chip.revision}, but the rig {rig.name} is {rig.chip.name} {rig.chip.revision}",
+        )
+    for name, bus in submission.interface.buses.items():
+        port = rig.ports.get(name)
+        if port is None:
+            document.mistake(("interface", "buses", name), f"the rig {rig.name} has no port {name!r}{meant(name, rig.ports)}")
+        elif "bitrate" in port and port["bitrate"] != bus.bitrate:
+            what = f"bitrate {bus.bitrate}, but port {name} of the rig {rig.name} runs at {port['bitrate']}"
+            document.mistake(("interface", "buses", name, "bitrate"), what)
+    if document.mistakes:
+        raise BadInput(document.mistakes)
+
+
+def settle(
+    submission: Submission, submission_file: Path, rig: Rig, rig_file: Path, profile: Profile, profile_file: Path, only: str | None
+) -> Plan:
+    """Choose the requirements and resolve their parameters."""
+    known = {i: (s, r) for s in suite.all_suites().values() for i, r in s.requirements.items()}
+    planned: list[PlannedRequirement] = []
+    not_applicable: list[LeftOut] = []
+    not_decidable: list[LeftOut] = []
+    for level in ("mandatory", "conditional", "recommended"):
+        for one in getattr(profile, level):
+            owner, requirement = known[one]
+            if only and not one.startswith(only):
+                continue
+            feature = requirement.applies.feature if requirement.applies else None
+            if feature is not None and feature not in submission.features:
+                if level == "mandatory":
+                    raise BadInput(f"{submission_file}: {one} is mandatory in {profile.name}, but feature {feature!r} is not declared")
+                not_applicable.append(LeftOut(id=one, reason=f"feature {feature} is not declared"))
+                continue
+            lacking = cannot_decide(requirement, rig)
+            if lacking:
+                if level != "recommended":
+                    raise BadInput(f"{rig_file}: {one} is {level} in {profile.name}, but {lacking}")
+                not_decidable.append(LeftOut(id=one, reason=lacking))
+                continue
+            planned.append(
+                PlannedRequirement(
+                    requirement=resolved(requirement, submission.features.get(feature or "", {})),
+                    level="recommended" if level == "recommended" else "mandatory",
+                    tests=tuple(f"{owner.name}/{t}" for t in owner.tests[one]),
+                )
+            )
+    if not planned:
+        raise BadInput(f"no requirement of {profile.name} {profile.version} starts with {only!r}{meant(only or '', known)}")
+    digests = digests_of(submission, submission_file, rig_file, profile, profile_file)
+    name = hashlib.sha256(rfc8785.dumps({"digests": digests, "only": only})).hexdigest()[:16]
+    return Plan(
+        id=name,
+        combination=submission.combination,
+        vendor=submission.vendor,
+        manifest_sha256=manifest_sha256(submission),
+        profile=f"{profile.name}-{profile.version}",
+        rig=rig.name,
+        rig_kind=rig.kind,
+        clock_ms=rig.clock_ms,
+        requirements=tuple(planned),
+        not_applicable=tuple(not_applicable),
+        not_decidable=tuple(not_decidable),
+        digests=digests,
+        suites=profile.suites,
+        limit_s=profile.limit_s,
+        signable=only is None,
+    )
+
+
+def cannot_decide(requirement: Requirement, rig: Rig) -> str:
+    """Why this rig cannot decide a requirement; empty if it can."""
+    needed = requirement.needs.clock_ms
+    if needed is not None and rig.clock_ms > needed:
+        return f"it needs a clock exact to {needed} ms, and the rig {rig.name} promises {rig.clock_ms} ms"
+    missing = [p for p in requirement.needs.ports if p not in rig.ports]
+    return f"the rig {rig.name} has no port {', '.join(missing)}" if missing else ""
+
+
+def resolved(requirement: Requirement, declared: Mapping[str, Any]) -> Requirement:
+    """The requirement with the submission's declared figures in place of defaults, and numbers for parameter limits.
+
+    >>> from harness.model import Source
+    >>> r = Requirement(id="R-1", en="", zh="", source=Source(document="d", clause="1"), trust="P",
+    ...                 parameters={"ready_s": 10.0},
+    ...                 measures=(Measure(name="ready_s", unit="s", high=Limit(parameter="ready_s", times=2)),))
+    >>> resolved(r, {"ready_s": 3.0}).measures[0].high
+    6.0
+    """
+    parameters = {k: declared.get(k, v) for k, v in requirement.parameters.items()}
+
+    def number(limit: float | Limit | None) -> float | Limit | None:
+        if isinstance(limit, Limit) and limit.parameter is not None:
+            return float(parameters[limit.parameter]) * limit.times + limit.plus  # type: ignore[arg-type]
+        return limit
+
+    def settled(measure: Measure) -> Measure:
+        return dataclasses.replace(measure, low=number(measure.low), high=number(measure.high))
+
+    return dataclasses.replace(requirement, parameters=parameters, measures=tuple(map(settled, requirement.measures)))
+
+
+def manifest(submission: Submission) -> bytes:
+    """The combination's manifest (RFC 8785): what it is, and the digest of every artefact that claims it."""
+    return rfc8785.dumps(
+        {
+            "vendor": submission.vendor,
+            "combination": shape.dump(submission.combination),
+            "artefacts": [{"role": a.role, "sha256": a.sha256.lower()} for a in submission.artefacts],
+        }
+    )
+
+
+def manifest_sha256(submission: Submission) -> str:
+    """The key of everything published about a combination."""
+    return hashlib.sha256(manifest(submission)).hexdigest()
+
+
+def digests_of(
+    submission: Submission, submission_file: Path, rig_file: Path, profile: Profile, profile_file: Path
+) -> dict[str, str]:
+    """The digest of every input, the harness itself and its adapters among them."""
+    folder = submission_file.parent
+    found = {"submission": sha256(submission_file), "rig": sha256(rig_file), "profile": sha256(profile_file)}
+    found |= {f"artefact:{a.role}": a.sha256.lower() for a in submission.artefacts}
+    for name, bus in submission.interface.buses.items():
+        found[f"dbc:{name}"] = sha256(folder / bus.dbc)
+        if bus.vss:
+            found[f"vss:{name}"] = sha256(folder / bus.vss)
+    return found | product_digests(profile.suites)
+
+
+def product_digests(suites: tuple[str, ...]) -> dict[str, str]:
+    """What of our own takes part in a verdict: suites, catalogue, registry, harness, adapters."""
+    found = {f"suite:{name}": sha256_of_folder(SUITES / name, "*.py", "*.yaml") for name in suites}
+    found["vss"] = sha256(DBC / "vss.yaml")
+    found["registry"] = sha256_of_folder(REGISTRY, "*.yaml")
+    found["harness"] = sha256_of_folder(ROOT / "harness", "*.py")
+    found["adapters"] = sha256_of_folder(ROOT / "adapters", "*.py")
+    return found
+
+
+def item_of(submission: Submission, folder: Path) -> Item:
+    """The item under test, its files by role."""
+    return Item(files={a.role: str(folder / a.path) for a in submission.artefacts}, interface=submission.interface)

@@ -1,0 +1,126 @@
+"""What a test may do to a device: the protocols, the frames that cross them, and what an adapter is.
+
+Every time is a reading of the rig's one clock, in ns: the wire's stamp in simulated time, CLOCK_MONOTONIC in real time.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from harness.model import Item
+
+TX, EXT, FD, BRS, ESI, RTR, ERROR = 1, 2, 4, 8, 16, 32, 64  # flags of a frame; TX: sent by the bench
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One CAN frame. `time_ns` is the wire's stamp; 0 on a frame that is yet to be sent.
+
+    >>> Frame(id=0x101, data=bytes(2), time_ns=1_500_000_000).time_s
+    1.5
+    """
+
+    id: int
+    data: bytes
+    flags: int = 0
+    time_ns: int = 0
+
+    @property
+    def time_s(self) -> float:
+        return self.time_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """A cyclic transmission: the payloads go out in turn, so that counters and CRCs live.
+
+    A new Cycle for the same frame takes over at its next due time and goes on with the counter.
+    """
+
+    id: int
+    period_ns: int
+    payloads: tuple[bytes, ...]
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A bus's state. Anything but zeros and `active` after a test voids it, unless the test provoked it."""
+
+    state: str = "active"  # active, passive, off
+    lost: int = 0
+    errors: int = 0
+    stall_ns: int = 0  # the longest time since the last reading that the bus's owner did not get a CPU
+
+
+@runtime_checkable
+class CanBus(Protocol):
+    """A raw CAN bus. Names, expectations and the restbus live above it, in harness.vehicle."""
+
+    uncertainty_ns: int
+
+    def send(self, frame: Frame) -> None:
+        """Put one frame on the bus; its own row with its wire stamp appears in rows(), flagged TX."""
+
+    def cycle(self, identifier: int, cycle: Cycle | None) -> None:
+        """Start, change or (None) stop the cyclic transmission of an identifier."""
+
+    def rows(self, start: int = 0) -> Any:
+        """All frames since row number `start`, both directions, as rows of harness.trace.ROW in wire order."""
+
+    def now_ns(self) -> int:
+        """The clock: every frame stamped before it is in rows()."""
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        """Wait for a frame (of `ids`, if any) beyond row `seen`, or the clock to reach until_ns; return the row count."""
+
+    def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of console output, without its ending and without terminal escapes; the stamp is its first byte's."""
+
+    time_ns: int
+    text: str
+
+
+@runtime_checkable
+class Console(Protocol):
+    """A serial console, read in the background; every line since power-on."""
+
+    uncertainty_ns: int
+
+    def lines(self, start: int = 0) -> Sequence[Line]:
+        """Complete lines since line number `start`."""
+
+    def write(self, text: str) -> None: ...
+
+
+@runtime_checkable
+class Power(Protocol):
+    """The device's supply. Both return the clock's reading at which it took effect."""
+
+    uncertainty_ns: int
+
+    def on(self) -> int: ...
+
+    def off(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it."""
+
+    item: Item
+    work: Path
+    evidence: Path
+    ports: Mapping[str, Any]
+
+
+class Recipe(Protocol):
+    """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life."""
+
+    def open(self, name: str, bench: Bench) -> AbstractContextManager[Any]: ...

@@ -1,0 +1,88 @@
+"""Load a bench: its ports in the order they open, each by a recipe that is found by its import path."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness import shape
+from harness.errors import BadInput, RigError
+from harness.model import Item, Rig
+from harness.paths import RIGS
+from harness.ports import Bench, Recipe
+from harness.shape import Document, meant
+
+
+def locate(given: str) -> Path:
+    """The rig file that a person means: a path, or the name of one that comes with the product."""
+    if given.endswith((".yaml", ".yml")) or "/" in given:
+        return Path(given)
+    file = RIGS / f"{given}.yaml"
+    if not file.is_file():
+        raise BadInput(f"unknown rig {given!r}{meant(given, [f.stem for f in RIGS.glob('*.yaml')])}; or give a path to a file")
+    return file
+
+
+def load(file: Path) -> Rig:
+    """Read and check a rig file with all its recipes; raise BadInput with every mistake."""
+    document = shape.read(file)
+    rig = shape.load(Rig, document)
+    for name in rig.ports if rig else ():
+        recipe(document, name)
+    if document.mistakes or rig is None:
+        raise BadInput(document.mistakes)
+    return rig
+
+
+def recipes(file: Path) -> dict[str, Recipe]:
+    """The recipes of a rig that has been checked, by port name, in the order they open."""
+    document = shape.read(file)
+    return {name: found for name in document.data["ports"] if (found := recipe(document, name)) is not None}
+
+
+def recipe(document: Document, port: str) -> Recipe | None:
+    where: shape.Path_ = ("ports", port)
+    fields = document.data["ports"][port]
+    use = fields.get("use")
+    if not isinstance(use, str) or use.count(":") != 1:
+        document.mistake(where, f"port {port} needs `use: module:Class`")
+        return None
+    module_name, class_name = use.split(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        document.mistake((*where, "use"), f"no module {error.name!r}{meant(module_name, known_modules())}")
+        return None
+    cls = getattr(module, class_name, None)
+    if not isinstance(cls, type) or not hasattr(cls, "open"):
+        classes = [n for n, c in vars(module).items() if isinstance(c, type) and hasattr(c, "open")]
+        document.mistake((*where, "use"), f"{module_name} has no recipe {class_name!r}{meant(class_name, classes)}")
+        return None
+    plain = Document.__new__(Document)
+    plain.file, plain.mistakes = document.file, document.mistakes
+    plain.lines = {k[2:]: v for k, v in document.lines.items() if k[:2] == where}
+    plain.data = {k: v for k, v in fields.items() if k != "use"}
+    found: Recipe | None = shape.load(cls, plain)
+    return found
+
+
+def known_modules() -> list[str]:
+    return [f"adapters.{f.stem}" for f in (RIGS.parent / "adapters").glob("*.py") if f.stem != "__init__"]
+
+
+@contextmanager
+def opened(rig_file: Path, item: Item, work: Path, evidence: Path) -> Iterator[Mapping[str, Any]]:
+    """Open every port top to bottom; close them in reverse, always.
+
+    Raises RigError, naming the port, when one does not open.
+    """
+    ports: dict[str, Any] = {}
+    with ExitStack() as stack:
+        for name, one in recipes(rig_file).items():
+            bench = Bench(item=item, work=work, evidence=evidence, ports=ports)
+            try:
+                ports[name] = stack.enter_context(one.open(name, bench))
+            except OSError as error:
+                raise RigError(f"port {name} did not open: {error}") from error
+        yield ports

@@ -1,0 +1,183 @@
+"""Load what a vendor handed in, and say everything that is wrong with it at once."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from harness import shape, signals, vss
+from harness.errors import BadInput
+from harness.model import BusInterface, E2e, Submission
+from harness.paths import REGISTRY, sha256
+from harness.protection import HEADER_BYTES
+from harness.shape import Document, meant
+from harness.suite import features as known_features
+
+MAX_FILES = 200
+MAX_TOTAL_BYTES = 2_000_000_000
+
+
+def locate(given: Path) -> Path:
+    """The submission.yaml that a person means by a file or a folder."""
+    return given / "submission.yaml" if given.is_dir() else given
+
+
+def load(given: Path) -> Submission:
+    """Read and check a submission; raise BadInput with every mistake.
+
+    Everything that the submission names must lie in its own folder and carry the digest that it declares.
+    """
+    file = locate(given)
+    document = shape.read(file)
+    loaded = shape.load(Submission, document)
+    if loaded is not None:
+        check(document, loaded, file.parent)
+    else:
+        check_registry(document, document.data)
+    if document.mistakes or loaded is None:
+        raise BadInput(sorted(document.mistakes, key=line_of))
+    return loaded
+
+
+def line_of(mistake: str) -> tuple[str, int]:
+    parts = mistake.split(":")
+    return parts[0], int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def check(document: Document, submission: Submission, folder: Path) -> None:
+    check_registry(document, document.data)
+    check_features(document, submission)
+    for n, artefact in enumerate(submission.artefacts):
+        file = inside(document, ("artefacts", n, "path"), folder, artefact.path)
+        if file is not None and sha256(file) != artefact.sha256.lower():
+            document.mistake(
+                ("artefacts", n, "sha256"), f"{artefact.path} has the digest {sha256(file)}, not {artefact.sha256}"
+            )
+    if len(submission.artefacts) != 1:
+        document.mistake(("artefacts",), f"one artefact is expected, not {len(submission.artefacts)}")
+    if not submission.interface.buses:
+        document.mistake(("interface", "buses"), "at least one bus is expected")
+    seen_paths: dict[str, str] = {}
+    for name, bus in submission.interface.buses.items():
+        check_bus(document, name, bus, folder, seen_paths)
+
+
+def check_registry(document: Document, data: object) -> None:
+    """Vendor, chip and operating system must be registered, in their one spelling."""
+    for registry, path in (
+        ("vendors", ("vendor",)),
+        ("chips", ("combination", "chip", "name")),
+        ("systems", ("combination", "os", "name")),
+    ):
+        found: object = data
+        for step in path:
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, str):
+            for what in unregistered(registry, found):
+                document.mistake(path, what)
+
+
+def unregistered(registry: str, name: str) -> Iterator[str]:
+    known: Mapping[str, Mapping[str, object]] = shape.read(REGISTRY / f"{registry}.yaml").data
+    if name in known:
+        return
+    spelled = {str(alias).lower(): key for key, entry in known.items() for alias in [*entry.get("aliases", []), key]}  # type: ignore[misc]
+    if name.lower() in spelled:
+        yield f"{registry[:-1]} {name!r} is spelled {spelled[name.lower()]!r} in the registry"
+    else:
+        yield f"{registry[:-1]} {name!r} is not registered{meant(name, known)}; see registry/{registry}.yaml"
+
+
+def check_features(document: Document, submission: Submission) -> None:
+    known = known_features()
+    for feature, settings in submission.features.items():
+        if feature not in known:
+            document.mistake(("features", feature), f"unknown feature {feature!r}{meant(feature, known)}")
+            continue
+        for key, value in settings.items():
+            where = ("features", feature, key)
+            if key not in known[feature]:
+                document.mistake(where, f"unknown setting {key!r} of {feature}{meant(key, known[feature])}")
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                document.mistake(where, f"{key} should be a number above 0, not {value!r}")
+
+
+def inside(document: Document, where: shape.Path_, folder: Path, named: str) -> Path | None:
+    """The file of that name in the folder; None, with the mistake noted, if it is not there or leads outside."""
+    pure = PurePosixPath(named)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in named:
+        document.mistake(where, f"{named!r} leads outside the submission's folder")
+        return None
+    file = folder / named
+    if not file.resolve().is_relative_to(folder.resolve()):
+        document.mistake(where, f"{named!r} is a link that leads outside the submission's folder")
+    elif not file.is_file():
+        document.mistake(where, f"no such file: {named}{shape.near_file(file)}")
+    elif file.stat().st_size > MAX_TOTAL_BYTES:
+        document.mistake(where, f"{named} is larger than {MAX_TOTAL_BYTES} bytes")
+    else:
+        return file
+    return None
+
+
+def check_bus(document: Document, name: str, bus: BusInterface, folder: Path, seen_paths: dict[str, str]) -> None:
+    here: shape.Path_ = ("interface", "buses", name)
+    if name in ("console", "power"):
+        document.mistake(here, f"a bus cannot be called {name!r}")
+    if bus.bitrate not in range(10_000, 1_000_001):
+        document.mistake((*here, "bitrate"), f"bitrate should be 10000 to 1000000 bit/s, not {bus.bitrate}")
+    if bus.fd and bus.data_bitrate is None:
+        document.mistake((*here, "fd"), "a CAN FD bus needs data_bitrate")
+    file = inside(document, (*here, "dbc"), folder, bus.dbc)
+    if file is None:
+        return
+    try:
+        codec = signals.Codec(signals.load(file, bus.dbc))
+    except BadInput as error:
+        document.mistakes.extend(error.mistakes)
+        return
+    nodes = sorted({s for m in codec.database.messages for s in m.senders} | {n.name for n in codec.database.nodes})
+    if bus.node not in nodes:
+        document.mistake((*here, "node"), f"{bus.dbc} has no node {bus.node!r}{meant(bus.node, nodes)}")
+    for n, rule in enumerate(bus.e2e):
+        check_e2e(document, (*here, "e2e", n), rule, codec, bus.dbc)
+    for n, supervision in enumerate(bus.supervised):
+        at: shape.Path_ = (*here, "supervised", n)
+        check_message(document, (*at, "message"), supervision.message, codec, bus.dbc)
+        check_signal_value(document, at, supervision.signal, supervision.value, codec, bus.dbc)
+    if bus.vss is not None:
+        vss_file = inside(document, (*here, "vss"), folder, bus.vss)
+        if vss_file is not None:
+            mistakes, paths = vss.check(vss_file, bus.vss, codec, bus.dbc)
+            document.mistakes.extend(mistakes)
+            for path in paths:
+                if path in seen_paths:
+                    document.mistakes.append(f"{bus.vss}:1: {path} is already mapped on bus {seen_paths[path]}")
+                seen_paths[path] = name
+
+
+def check_message(document: Document, where: shape.Path_, name: str, codec: signals.Codec, dbc: str) -> bool:
+    if name not in codec.messages:
+        document.mistake(where, f"{dbc} has no message {name!r}{meant(name, codec.messages)}")
+    return name in codec.messages
+
+
+def check_e2e(document: Document, where: shape.Path_, rule: E2e, codec: signals.Codec, dbc: str) -> None:
+    if not check_message(document, (*where, "message"), rule.message, codec, dbc):
+        return
+    if codec.messages[rule.message].length < HEADER_BYTES[rule.profile]:
+        document.mistake(where, f"{rule.message} is too short for profile {rule.profile}")
+    if rule.profile == "P02" and (len(rule.data_ids) != 16 or not all(0 <= i < 256 for i in rule.data_ids)):
+        document.mistake(where, "profile P02 needs data_ids, sixteen numbers from 0 to 255")
+    if rule.profile != "P02" and not 0 <= (rule.data_id if rule.data_id is not None else -1) < 1 << 16:
+        document.mistake(where, f"profile {rule.profile} needs data_id, a number from 0 to 65535")
+
+
+def check_signal_value(
+    document: Document, where: shape.Path_, signal: str, value: str, codec: signals.Codec, dbc: str
+) -> None:
+    owners = [e for es in codec.extractions.values() for e in es if e.name == signal]
+    if not owners:
+        names = {e.name for es in codec.extractions.values() for e in es}
+        document.mistake((*where, "signal"), f"{dbc} has no signal {signal!r}{meant(signal, names)}")
+    elif value not in owners[0].choices.values():
+        labels = owners[0].choices.values()
+        document.mistake((*where, "value"), f"{signal} has no value {value!r}{meant(value, labels)}")
