@@ -124,3 +124,11 @@ class Recipe(Protocol):
     """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life."""
 
     def open(self, name: str, bench: Bench) -> AbstractContextManager[Any]: ...
+
+
+@runtime_checkable
+class Replayed(Protocol):
+    """A port that plays a record back, test by test."""
+
+    def replay_from(self, test: str) -> int:
+        """Go to where a test started; the clock's reading there."""

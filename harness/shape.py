@@ -21,6 +21,7 @@ T = TypeVar("T")
 MAX_BYTES = 4_000_000
 MAX_DEPTH = 40
 Path_ = tuple[str | int, ...]
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SCALARS = {"str", "int", "float", "bool", "null"}
 
 
@@ -49,7 +50,7 @@ class Document:
     def _parse(self, text: str) -> Any:
         try:
             self._refuse_depth(text)
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=LOADER)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise BadInput(f"{self.file}:{line}: not valid YAML: {error.problem}") from None
@@ -61,7 +62,7 @@ class Document:
 
     def _refuse_depth(self, text: str) -> None:
         depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=LOADER):
             line = event.start_mark.line + 1
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise BadInput(f"{self.file}:{line}: anchors and aliases are not allowed; write the value out")

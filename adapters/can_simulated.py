@@ -1,0 +1,198 @@
+"""A CAN bus in simulated time: arbitration by identifier, durations from bits, and faults that a seed repeats."""
+
+import heapq
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from adapters.can_bits import ERROR_FRAME_BITS, duration_ns
+from adapters.simulation import FAR, Sent, World
+from harness.errors import RigError
+from harness.model import noun
+from harness.ports import ERROR, EXT, TX, Bench, Cycle, Frame, Health
+from harness.trace import Rows, Trace
+
+BENCH, ITEM = 0, 1
+Pending = tuple[int, int, int, int, int, int, bytes]  # arbitration key, number, ready_ns, sender, id, flags, data
+
+
+class Controller:
+    """The error counters of one node (ISO 11898-1:2015, 12.1)."""
+
+    def __init__(self) -> None:
+        self.errors = 0  # transmit error counter
+        self.off_until_ns = 0
+
+    def state(self, now_ns: int) -> str:
+        if now_ns < self.off_until_ns:
+            return "off"
+        return "passive" if self.errors >= 128 else "active"
+
+
+class SimulatedBus:
+    """One bus and its two controllers: the bench's and the item's."""
+
+    uncertainty_ns = 0
+
+    def __init__(self, world: World, recipe: "SimulatedCan", bitrate: int, data_bitrate: int | None, trace: Trace) -> None:
+        self.world, self.recipe, self.trace = world, recipe, trace
+        self.bitrate, self.data_bitrate = bitrate, data_bitrate
+        self.number = len(world.buses)
+        self.random = random.Random(recipe.seed)  # noqa: S311
+        self.waiting: list[Pending] = []
+        self.later: list[tuple[int, Pending]] = []  # not ready yet
+        self.on_wire: Pending | None = None
+        self.free_ns = world.now_ns
+        self.cycles: dict[int, list[Any]] = {}  # id -> [due_ns, Cycle, counter]
+        self.controllers = (Controller(), Controller())
+        self.count, self.lost, self.error_frames = 0, 0, 0
+        self.watched: frozenset[int] = frozenset()
+        self.caught = False
+
+    # ------------------------------------------------------------ the port
+
+    def send(self, frame: Frame) -> None:
+        self.put(self.world.now_ns, BENCH, frame.id, frame.flags, frame.data)
+
+    def cycle(self, identifier: int, cycle: Cycle | None) -> None:
+        if cycle is None:
+            self.cycles.pop(identifier, None)
+        elif identifier in self.cycles:
+            self.cycles[identifier][1] = cycle
+        else:
+            self.cycles[identifier] = [self.world.now_ns, cycle, 0]
+
+    def rows(self, start: int = 0) -> Rows:
+        return self.trace.rows(start)
+
+    def now_ns(self) -> int:
+        return self.world.now_ns
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        if self.trace.count <= seen or ids:
+            self.watched, self.caught = frozenset(ids), False
+            self.world.run(until_ns, self)
+        return self.trace.count
+
+    def health(self) -> Health:
+        state = self.controllers[BENCH].state(self.world.now_ns)
+        return Health(state=state, lost=self.lost, errors=self.error_frames)
+
+    # ------------------------------------------------------------ the world's side
+
+    def item_sends(self, sent: Sent) -> None:
+        time_ns, _, identifier, flags, data = sent
+        self.put(max(time_ns, self.world.now_ns), ITEM, identifier, flags, data)
+
+    def forget_item(self) -> None:
+        self.waiting = [p for p in self.waiting if p[3] != ITEM]
+        heapq.heapify(self.waiting)
+        self.later = [p for p in self.later if p[1][3] != ITEM]
+        heapq.heapify(self.later)
+
+    def put(self, ready_ns: int, sender: int, identifier: int, flags: int, data: bytes) -> None:
+        self.count += 1
+        key = identifier << 1 | 1 if flags & EXT else identifier << 19
+        pending: Pending = (key, self.count, ready_ns, sender, identifier, flags & ~TX, data)
+        if ready_ns <= self.world.now_ns:
+            heapq.heappush(self.waiting, pending)
+        else:
+            heapq.heappush(self.later, (ready_ns, pending))
+
+    def due_ns(self) -> int:
+        """When something happens here next."""
+        due = FAR
+        for entry in self.cycles.values():
+            if entry[0] < due:
+                due = entry[0]
+        if self.later and self.later[0][0] < due:
+            due = self.later[0][0]
+        if (self.on_wire is not None or self.waiting) and self.free_ns < due:
+            due = self.free_ns
+        return due
+
+    def run(self, now_ns: int) -> None:
+        """Everything that happens at now_ns: a frame ends, cyclic frames fall due, the next frame wins the bus."""
+        if self.on_wire is not None and self.free_ns <= now_ns:
+            self.finish(self.on_wire)
+        for identifier, entry in self.cycles.items():
+            if entry[0] <= now_ns:
+                cycle = entry[1]
+                entry[0] += cycle.period_ns
+                self.put(now_ns, BENCH, identifier, cycle.flags, cycle.payloads[entry[2] % len(cycle.payloads)])
+                entry[2] += 1
+        while self.later and self.later[0][0] <= now_ns:
+            heapq.heappush(self.waiting, heapq.heappop(self.later)[1])
+        if self.on_wire is None and self.waiting and self.free_ns <= now_ns:
+            self.begin(now_ns)
+
+    def begin(self, now_ns: int) -> None:
+        """Arbitration: of all that is ready, the lowest identifier goes."""
+        pending = heapq.heappop(self.waiting)
+        controller = self.controllers[pending[3]]
+        if controller.state(now_ns) == "off":
+            heapq.heappush(self.later, (controller.off_until_ns, pending))
+            return
+        _, _, _, _, identifier, flags, data = pending
+        self.on_wire = pending
+        self.free_ns = now_ns + duration_ns(identifier, flags, data, self.bitrate, self.data_bitrate)
+
+    def finish(self, pending: Pending) -> None:
+        self.on_wire = None
+        _, _, _, sender, identifier, flags, data = pending
+        controller = self.controllers[sender]
+        forced = self.recipe.bus_off_at_s is not None and sender == BENCH and self.free_ns >= self.recipe.bus_off_at_s * 1e9
+        if forced or (self.recipe.corruption and self.random.random() < self.recipe.corruption):
+            self.corrupt(pending, controller)
+            return
+        controller.errors = max(0, controller.errors - 1)
+        if self.recipe.loss and self.random.random() < self.recipe.loss:
+            self.lost += 1
+            return
+        self.trace.append(self.free_ns, identifier, flags | (TX if sender == BENCH else 0), data, self.number)
+        if not self.watched or (identifier in self.watched):
+            self.caught = True
+        if sender == BENCH and self.world.item is not None:
+            self.world.received.append((self.free_ns, self.number, identifier, flags, data))
+
+    def corrupt(self, pending: Pending, controller: Controller) -> None:
+        """An error frame, then the frame again; at 256 errors its sender leaves the bus for 128 x 11 bits."""
+        self.error_frames += 1
+        controller.errors += 8
+        self.free_ns += ERROR_FRAME_BITS * 1_000_000_000 // self.bitrate
+        self.trace.append(self.free_ns, pending[4], pending[5] | ERROR, b"", self.number)
+        ready_ns = self.free_ns
+        if controller.errors >= 256:
+            ready_ns = controller.off_until_ns = self.free_ns + 128 * 11 * 1_000_000_000 // self.bitrate
+            controller.errors = 0
+        heapq.heappush(self.later, (ready_ns, (*pending[:2], ready_ns, *pending[3:])))
+
+
+@noun
+class SimulatedCan:
+    """A simulated bus on the world of the port named in `on`.
+
+    loss and corruption are probabilities per frame, drawn from the seed; from bus_off_at_s on, every frame that the bench
+    sends is destroyed, so that its controller goes bus-off.
+    """
+
+    on: str = "power"
+    seed: int = 1
+    loss: float = 0.0
+    corruption: float = 0.0
+    bus_off_at_s: float | None = None
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[SimulatedBus]:
+        interface = bench.item.interface.buses.get(name)
+        if interface is None:
+            raise RigError(f"the submission has no bus {name!r}")
+        trace = Trace(bench.evidence / f"trace-{name}.bin", name)
+        world: World = bench.ports[self.on]
+        bus = SimulatedBus(world, self, interface.bitrate, interface.data_bitrate, trace)
+        world.buses.append(bus)
+        try:
+            yield bus
+        finally:
+            trace.close()

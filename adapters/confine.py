@@ -1,0 +1,56 @@
+"""How a submission's artefact is started: own folders, own environment, limits, and death with its parent.
+
+This bounds an artefact; it does not imprison one. Containers (adapters.container) do more.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LIMITS = {
+    resource.RLIMIT_AS: 2_000_000_000,
+    resource.RLIMIT_FSIZE: 100_000_000,
+    resource.RLIMIT_NOFILE: 256,
+    resource.RLIMIT_CORE: 0,
+}
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def confined(work: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments for subprocess.Popen: the item sees its own folder and nothing of ours."""
+    home, temporary = work / "home", work / "tmp"
+    home.mkdir(parents=True, exist_ok=True)
+    temporary.mkdir(parents=True, exist_ok=True)
+    return {
+        "cwd": home,
+        "env": {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
+        "preexec_fn": limit_self,
+        "close_fds": True,
+    }
+
+
+def limit_self() -> None:
+    """In the child, before the artefact starts."""
+    die_with_parent()
+    for what, most in LIMITS.items():
+        if sys.platform == "linux" or what != resource.RLIMIT_AS:
+            resource.setrlimit(what, (most, most))
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the run's supervisor does it)."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,112 @@
+"""An item that runs in simulated time: its artefact as a child process behind a pipe (protocol: docs/submit-an-image.md).
+
+Nothing of it is imported, and whatever it does on the pipe is bounded: sizes, counts, and the time it may take to answer.
+"""
+
+import os
+import select
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapters.confine import confined
+from harness.errors import DeviceError, RigError
+
+FRAME = struct.Struct("<qBIHB")
+ANSWER_S = 5.0
+START_S = 20.0
+MAX_ANSWER = 4_000_000
+Sent = tuple[int, int, int, int, bytes]  # time_ns, bus number, id, flags, data
+
+
+class Stepper:
+    """One life of the item, from power-on to power-off."""
+
+    def __init__(self, artefact: Path, work: Path) -> None:
+        with (work / "stderr.txt").open("ab") as errors:
+            self.child = subprocess.Popen(
+                [str(artefact)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                **confined(work, {"SHIPEI_STEPPER": "1"}),
+            )
+        assert self.child.stdin and self.child.stdout
+        self.sink, self.source = self.child.stdin.fileno(), self.child.stdout.fileno()
+        self.readable = select.poll()
+        self.readable.register(self.source, select.POLLIN)
+        self.patience_s = START_S
+
+    def step(self, limit_ns: int, frames: Sequence[Sent]) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
+        """Let the item run up to limit_ns with these frames received; (next due time, frames sent, console chunks)."""
+        parts = [struct.pack("<qH", limit_ns, len(frames))]
+        for time_ns, bus, identifier, flags, data in frames:
+            parts.append(FRAME.pack(time_ns, bus, identifier, flags, len(data)) + data)
+        request = b"".join(parts)
+        try:
+            os.write(self.sink, struct.pack("<I", len(request)) + request)
+            answer = self.read()
+        except BrokenPipeError:
+            raise self.ended() from None
+        self.patience_s = ANSWER_S
+        try:
+            return parse(answer)
+        except (struct.error, IndexError):
+            raise DeviceError("the item's answer does not follow the stepper protocol") from None
+
+    def read(self) -> bytes:
+        """One answer; mostly it comes in one piece."""
+        got, deadline, size = b"", time.monotonic() + self.patience_s, 4
+        while len(got) < size:
+            left_ms = (deadline - time.monotonic()) * 1000
+            if left_ms <= 0 or not self.readable.poll(left_ms):
+                raise DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs")
+            chunk = os.read(self.source, 65536)
+            if not chunk:
+                raise self.ended()
+            got += chunk
+            if len(got) >= 4:
+                size = 4 + int.from_bytes(got[:4], "little")
+                if size > MAX_ANSWER:
+                    raise DeviceError(f"the item's answer is {size} bytes long; {MAX_ANSWER} are allowed")
+        if len(got) > size:
+            raise DeviceError("the item's answer is longer than it says")
+        return got[4:]
+
+    def ended(self) -> DeviceError | RigError:
+        """Why the pipe closed: an exit is the item's, a SIGKILL from outside is not."""
+        code = self.child.wait(timeout=5)
+        if code in (-signal.SIGKILL, -signal.SIGTERM):
+            return RigError(f"the item was killed from outside (signal {-code})")
+        return DeviceError(f"the item ended by itself with code {code}")
+
+    def kill(self) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait(timeout=10)
+        for pipe in (self.child.stdin, self.child.stdout):
+            assert pipe
+            pipe.close()
+
+
+def parse(answer: bytes) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
+    due_ns, count = struct.unpack_from("<qH", answer)
+    offset, sent, console = 10, [], []
+    for _ in range(count):
+        time_ns, bus, identifier, flags, length = FRAME.unpack_from(answer, offset)
+        offset += FRAME.size
+        data = answer[offset : offset + length]
+        if len(data) != length or length > 64:
+            raise IndexError
+        sent.append((time_ns, bus, identifier, flags, data))
+        offset += length
+    (chunks,) = struct.unpack_from("<H", answer, offset)
+    offset += 2
+    for _ in range(chunks):
+        time_ns, size = struct.unpack_from("<qH", answer, offset)
+        console.append((time_ns, answer[offset + 10 : offset + 10 + size]))
+        offset += 10 + size
+    return due_ns, sent, console

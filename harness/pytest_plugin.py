@@ -1,0 +1,312 @@
+"""The one place where pytest and the harness meet: choose the planned tests, give them ports, write down what happens."""
+
+import math
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import judge, plan, record, rig
+from harness import submission as submissions
+from harness.errors import BadInput, DeviceError, RigError, SuiteError
+from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
+from harness.network import Network
+from harness.paths import SUITES
+from harness.ports import Power, Replayed
+from harness.suite import profile_file
+from harness.vehicle import Vehicle
+
+READY_S = 30.0
+SETTLE_S = 0.5
+
+
+@dataclass
+class Run:
+    """What one pytest session certifies, and where it writes."""
+
+    plan: Plan
+    submission: Submission
+    folder: Path  # of the submission
+    rig_file: Path
+    record: Path
+    recorder: record.Recorder
+    test: str | None = None
+    requirement: str | None = None
+
+    def write(self, what: str, **fields: Any) -> None:
+        self.recorder.write(what, requirement=self.requirement, test=self.test, **fields)
+
+
+RUN = pytest.StashKey[Run]()
+PLANNED = pytest.StashKey[PlannedRequirement]()
+MEASURED = pytest.StashKey[list[Event]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("shipei")
+    group.addoption("--rig", help="the bench to run on: sim, hub, or a rig file")
+    group.addoption("--submission", type=Path, help="the submission's folder or submission.yaml")
+    group.addoption("--profile", help="a profile other than the submission's own")
+    group.addoption("--only", metavar="REQ", help="only requirements whose id starts with this; such a record cannot be signed")
+    group.addoption("--plan", type=Path, help="a plan that `shipei plan` wrote (used by `shipei run`)")
+    group.addoption("--record", type=Path, help="the folder to write the record to")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "requirement(id): the requirement that this test decides",
+        "fresh: the test starts with a power cycle",
+        "provokes: the test disturbs the bus on purpose",
+    ):
+        config.addinivalue_line("markers", line)
+    option = config.option
+    if option.plan is None and option.rig is None and option.submission is None:
+        return
+    if option.rig is None or option.submission is None:
+        raise pytest.UsageError("certification tests need both --rig and --submission")
+    try:
+        config.stash[RUN] = start_run(config)
+    except BadInput as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def start_run(config: pytest.Config) -> Run:
+    option = config.option
+    rig_file = rig.locate(option.rig)
+    if option.plan is not None:
+        decided = record.load_plan(option.plan.parent)
+        folder = option.record
+    else:
+        profile = profile_file(option.profile) if option.profile else None
+        decided = plan.make(option.submission, rig_file, profile, only=option.only or "")
+        folder = option.record or Path(tempfile.mkdtemp(prefix="shipei-by-hand-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        record.write_json(folder / record.PLAN, record.shape.dump(decided))
+    file = submissions.locate(option.submission)
+    return Run(
+        plan=decided,
+        submission=submissions.load(file),
+        folder=file.parent,
+        rig_file=rig_file,
+        record=folder,
+        recorder=record.Recorder(folder),
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only what is planned runs; what is planned is written down before anything runs."""
+    ours = [item for item in items if item.path.is_relative_to(SUITES)]
+    if not ours:
+        return
+    run = config.stash.get(RUN, None)
+    if run is None:
+        raise pytest.UsageError("certification tests need --rig and --submission (a skip would look green)")
+    by_test = {test: planned for planned in run.plan.requirements for test in planned.tests}
+    chosen, left = [], []
+    for item in items:
+        planned = by_test.get(name_of(item))
+        if planned is not None:
+            item.stash[PLANNED], item.stash[MEASURED] = planned, []
+            chosen.append(item)
+        elif item in ours:
+            left.append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left)
+
+
+def name_of(item: pytest.Item) -> str:
+    return f"{item.path.parent.name}/{item.path.name}::{item.name}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        for item in session.items:
+            planned = item.stash.get(PLANNED, None)
+            if planned is not None:
+                run.recorder.write("planned", requirement=planned.requirement.id, test=name_of(item))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            run.recorder.write("closed")
+        run.recorder.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    run = config.stash.get(RUN, None)
+    return f"shipei: {run.plan.combination} on {run.plan.rig}, record in {run.record}" if run else None
+
+
+# ---------------------------------------------------------------- what a test is given
+
+
+class LoggedPower:
+    """The supply; every switching is written down with the clock's reading, so that it can be replayed."""
+
+    def __init__(self, power: Power, write: Callable[..., None]) -> None:
+        self.power, self.write, self.uncertainty_ns = power, write, power.uncertainty_ns
+
+    def on(self) -> int:
+        return self.logged("on", self.power.on())
+
+    def off(self) -> int:
+        return self.logged("off", self.power.off())
+
+    def logged(self, call: str, time_ns: int) -> int:
+        self.write("called", port="power", call=call, time_ns=time_ns)
+        return time_ns
+
+
+@pytest.fixture(scope="session")
+def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
+    """The rig's live ports, by the names in its file; opened once, closed in reverse."""
+    run = pytestconfig.stash[RUN]
+    item = plan.item_of(run.submission, run.folder)
+    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record) as live:
+        for name, port in live.items():
+            run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns))
+        yield live
+
+
+@pytest.fixture(scope="session")
+def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
+    """The vehicle, its restbus running and the device switched on and ready.
+
+    Raises DeviceError when the device does not get ready.
+    """
+    run = pytestconfig.stash[RUN]
+    networks = {
+        name: Network(name, ports[name], bus, run.folder) for name, bus in run.submission.interface.buses.items()
+    }
+    power = LoggedPower(ports["power"], run.write) if "power" in ports else None
+    vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface)
+    for net in networks.values():
+        net.start()
+    vehicle.time_ns = power.on() if power else max(net.bus.now_ns() for net in networks.values())
+    wait_ready(vehicle)
+    return vehicle
+
+
+def wait_ready(vehicle: Vehicle) -> None:
+    console = vehicle.interface.console
+    if console is not None and vehicle._console is not None:
+        vehicle.console_line(console.ready, within_s=READY_S)
+    else:
+        vehicle.pass_time(1.0)
+
+
+@pytest.fixture
+def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicle]:
+    """The vehicle with everything at its start value; after a fresh power cycle where the test is marked so."""
+    run, ports = request.config.stash[RUN], request.getfixturevalue("ports")
+    replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
+    powered.time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in powered.networks.values())
+    run.write("started", time_ns=powered.time_ns)
+    if request.node.get_closest_marker("fresh"):
+        powered.power_cycle()
+        wait_ready(powered)
+    yield powered
+    powered.restore()
+    powered.pass_time(SETTLE_S)
+
+
+@pytest.fixture
+def parameters(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """The requirement's parameters, with the submission's declared figures in place of defaults."""
+    return SimpleNamespace(**request.node.stash[PLANNED].requirement.parameters)
+
+
+@pytest.fixture
+def interface(pytestconfig: pytest.Config) -> Interface:
+    """What the submission says that the device speaks."""
+    return pytestconfig.stash[RUN].submission.interface
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """measure(name, value, **context): record one value of a measure that the requirement declares."""
+    run, planned = request.config.stash[RUN], request.node.stash[PLANNED]
+    units = {m.name: m.unit for m in planned.requirement.measures}
+
+    def write(name: str, value: float, **context: Value) -> None:
+        if name not in units:
+            raise SuiteError(f"{planned.requirement.id} has no measure {name!r}; it has {', '.join(units)}")
+        if not math.isfinite(value):
+            raise SuiteError(f"{name} is {value}: not a number that can be judged")
+        run.write("measured", name=name, unit=units[name], value=float(value), context=context)
+        request.node.stash[MEASURED].append(Event(what="measured", name=name, value=float(value), context=context))
+
+    return write
+
+
+# ---------------------------------------------------------------- what is written about a test
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    run, planned = item.config.stash.get(RUN, None), item.stash.get(PLANNED, None)
+    if run is None or planned is None:
+        return (yield)
+    run.test, run.requirement = name_of(item), planned.requirement.id
+    try:
+        return (yield)
+    finally:
+        run.test = run.requirement = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    run, planned = item.config.stash.get(RUN, None), item.stash.get(PLANNED, None)
+    if run is None or planned is None:
+        return report
+    if call.excinfo is not None:
+        run.write("ended", raised=whose(call.excinfo), why=call.excinfo.exconly()[:2000])
+    elif report.when == "call":
+        show_limits(planned, item.stash[MEASURED], report)
+    elif report.when == "teardown":
+        bus_health(run, item)
+        run.write("ended")
+    return report
+
+
+def whose(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Whose fault an exception is. A skip is nobody's wish in a certification: the suite's author's."""
+    if excinfo.errisinstance(DeviceError):
+        return "device"
+    return "rig" if excinfo.errisinstance(RigError) else "suite"
+
+
+def show_limits(planned: PlannedRequirement, measured: list[Event], report: pytest.TestReport) -> None:
+    """For the eye of whoever runs pytest by hand; the verdict comes from the judge alone."""
+    limits = {m.name: m for m in planned.requirement.measures}
+    held = [judge.against_limits(limits[e.name or ""], e, {c: 0 for c in limits[e.name or ""].clocks}, 0.0) for e in measured]
+    outside = [judge.in_words(m) for m in held if m.outcome is not Outcome.PASS]
+    if outside:
+        report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *outside])
+
+
+def bus_health(run: Run, item: pytest.Item) -> None:
+    """After every test: no lost frame, no error, every controller active, unless the test provokes it."""
+    live = item.funcargs.get("vehicle") if hasattr(item, "funcargs") else None  # type: ignore[attr-defined]
+    if not isinstance(live, Vehicle):
+        return
+    for name, net in live.networks.items():
+        health = net.bus.health()
+        run.write("clock", port="bus", name=name, uncertainty_ns=net.bus.uncertainty_ns + health.stall_ns)
+        if health.lost:
+            run.recorder.write("fault", why=f"{name}: {health.lost} frames were lost")
+        if (health.errors or health.state != "active") and not item.get_closest_marker("provokes"):
+            run.write("health", port=name, why=f"{name}: the bench's controller is {health.state}, {health.errors} error frames")
+    for role, port in (("console", live._console), ("power", live._power)):
+        if port is not None:
+            run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)

@@ -1,0 +1,87 @@
+"""A record: a folder of facts. events.jsonl, traces, the console, the plan, the inputs; sealed by the digests of its files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import shape
+from harness.errors import BadInput
+from harness.model import Event, Manifest, Plan
+from harness.paths import sha256
+
+EVENTS, PLAN, SEAL, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
+MAX_EVENTS = 2_000_000
+
+
+class Recorder:
+    """Appends events; each is on disk (in the kernel's cache) before the next thing happens."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._stream = (folder / EVENTS).open("a", encoding="utf-8")
+
+    def write(self, what: str, **fields: Any) -> None:
+        """One event of harness.model.Event; fields that are None are left out."""
+        event = {"what": what, **{k: v for k, v in fields.items() if v is not None}}
+        self._stream.write(json.dumps(event, ensure_ascii=False, allow_nan=True) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def events(folder: Path) -> Iterator[Event]:
+    """The events of a record. A last line that was cut off by a kill is left out: what it said did not happen."""
+    file = folder / EVENTS
+    if not file.is_file():
+        return
+    adapter = shape.adapter(Event)
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.endswith(b"\n") or number > MAX_EVENTS:
+                return
+            try:
+                yield adapter.validate_json(line, strict=True)
+            except ValueError as error:
+                raise BadInput(f"{file}:{number}: not an event: {str(error).splitlines()[-1].strip()}") from None
+
+
+def write_json(file: Path, data: Any) -> None:
+    """Whole or not at all."""
+    part = file.with_suffix(file.suffix + ".part")
+    part.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=True) + "\n", encoding="utf-8")
+    part.replace(file)
+
+
+def load_plan(folder: Path) -> Plan:
+    file = folder / PLAN
+    if not file.is_file():
+        raise BadInput(f"{folder}: not a record: it has no {PLAN}")
+    return shape.loads(Plan, file.read_bytes(), str(file))
+
+
+def seal(folder: Path, missing_tail: tuple[str, ...] = ()) -> str:
+    """Write down the digest of every file; the digest of that list is the record's own."""
+    files = {
+        f.relative_to(folder).as_posix(): sha256(f)
+        for f in sorted(folder.rglob("*"))
+        if f.is_file() and f.relative_to(folder).as_posix() != SEAL
+    }
+    write_json(folder / SEAL, shape.dump(Manifest(files=files, missing_tail=missing_tail)))
+    return sha256(folder / SEAL)
+
+
+def broken_seal(folder: Path) -> list[str]:
+    """What is not as it was when the record was sealed: altered, missing and additional files, by name."""
+    file = folder / SEAL
+    if not file.is_file():
+        return [f"{folder.name} was never sealed: it has no {SEAL}"]
+    manifest = shape.loads(Manifest, file.read_bytes(), str(file))
+    present = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {SEAL}
+    wrong = [f"{name} is missing" for name in sorted(set(manifest.files) - present)]
+    wrong += [f"{name} is not in the seal" for name in sorted(present - set(manifest.files))]
+    for name in sorted(present & set(manifest.files)):
+        if sha256(folder / name) != manifest.files[name]:
+            wrong.append(f"{name} was altered after the run")
+    return wrong
