@@ -89,7 +89,7 @@ def start_run(config: pytest.Config) -> Run:
     file = submissions.locate(option.submission)
     return Run(
         plan=decided,
-        submission=submissions.load(file),
+        submission=submissions.load(file, artefacts=option.plan is None),
         folder=file.parent,
         rig_file=rig_file,
         record=folder,

@@ -20,16 +20,17 @@ def locate(given: Path) -> Path:
     return given / "submission.yaml" if given.is_dir() else given
 
 
-def load(given: Path) -> Submission:
+def load(given: Path, *, artefacts: bool = True) -> Submission:
     """Read and check a submission; raise BadInput with every mistake.
 
-    Everything that the submission names must lie in its own folder and carry the digest that it declares.
+    Everything that the submission names must lie in its own folder and carry the digest that it declares. A record keeps a
+    submission without its artefacts: then `artefacts` is false.
     """
     file = locate(given)
     document = shape.read(file)
     loaded = shape.load(Submission, document)
     if loaded is not None:
-        check(document, loaded, file.parent)
+        check(document, loaded, file.parent, artefacts)
     else:
         check_registry(document, document.data)
     if document.mistakes or loaded is None:
@@ -42,10 +43,10 @@ def line_of(mistake: str) -> tuple[str, int]:
     return parts[0], int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-def check(document: Document, submission: Submission, folder: Path) -> None:
+def check(document: Document, submission: Submission, folder: Path, artefacts: bool) -> None:
     check_registry(document, document.data)
     check_features(document, submission)
-    for n, artefact in enumerate(submission.artefacts):
+    for n, artefact in enumerate(submission.artefacts if artefacts else ()):
         file = inside(document, ("artefacts", n, "path"), folder, artefact.path)
         if file is not None and sha256(file) != artefact.sha256.lower():
             document.mistake(

@@ -1,0 +1,135 @@
+"""Ports that play a record back: the same suites compute the same measurements again, from raw evidence, without a rig."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from harness import console, record, trace
+from harness.errors import RigError
+from harness.model import Event, noun
+from harness.ports import Bench, Cycle, Frame, Health, Line
+
+
+class Script:
+    """Where each test started, and what the bench did to the supply, in their order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events = list(record.events(folder))
+        self.starts = {e.test: e.time_ns for e in self.events if e.what == "started" and e.test and e.time_ns}
+
+    def calls(self, port: str, test: str | None) -> list[Event]:
+        return [e for e in self.events if e.what == "called" and e.port == port and e.test == test]
+
+    def start(self, test: str) -> int:
+        if test not in self.starts:
+            raise RigError(f"the record does not say when {test} started")
+        return self.starts[test]
+
+
+class ReplayedBus:
+    """A recorded bus. What the bench sent is in the trace already; sending again does nothing."""
+
+    def __init__(self, rows: trace.Rows, script: Script, uncertainty_ns: int) -> None:
+        order = np.argsort(rows["time_ns"], kind="stable")
+        self._rows = rows[order]
+        self.script, self.uncertainty_ns = script, uncertainty_ns
+        self.end_ns = int(self._rows["time_ns"][-1]) if len(rows) else 0
+
+    def replay_from(self, test: str) -> int:
+        return self.script.start(test)
+
+    def send(self, frame: Frame) -> None:
+        return
+
+    def cycle(self, identifier: int, cycle: Cycle | None) -> None:
+        return
+
+    def rows(self, start: int = 0) -> trace.Rows:
+        return self._rows[start:]
+
+    def now_ns(self) -> int:
+        return 1 << 62  # everything that will ever be captured has been
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        return len(self._rows)
+
+    def health(self) -> Health:
+        return Health()
+
+
+class ReplayedConsole:
+    def __init__(self, lines: Sequence[Line], script: Script, uncertainty_ns: int) -> None:
+        self._lines, self.script, self.uncertainty_ns = lines, script, uncertainty_ns
+
+    def replay_from(self, test: str) -> int:
+        return self.script.start(test)
+
+    def lines(self, start: int = 0) -> Sequence[Line]:
+        return self._lines[start:]
+
+    def write(self, text: str) -> None:
+        return
+
+
+class ReplayedPower:
+    def __init__(self, port: str, script: Script, uncertainty_ns: int) -> None:
+        self.port, self.script, self.uncertainty_ns = port, script, uncertainty_ns
+        self.waiting = script.calls(port, None)
+
+    def replay_from(self, test: str) -> int:
+        self.waiting = self.script.calls(self.port, test)
+        return self.script.start(test)
+
+    def on(self) -> int:
+        return self.next("on")
+
+    def off(self) -> int:
+        return self.next("off")
+
+    def next(self, call: str) -> int:
+        if not self.waiting or self.waiting[0].call != call:
+            raise RigError(f"the record has no {self.port}.{call}() here: it was made by other suites")
+        return self.waiting.pop(0).time_ns or 0
+
+
+def uncertainty(script: Script, name: str) -> int:
+    return next((e.uncertainty_ns or 0 for e in script.events if e.what == "opened" and e.port == name), 0)
+
+
+@noun
+class RecordedCan:
+    """A bus from its trace in a record."""
+
+    record: str
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[ReplayedBus]:
+        script = Script(Path(self.record))
+        rows, _ = trace.load(Path(self.record) / f"trace-{name}.bin")
+        yield ReplayedBus(rows, script, uncertainty(script, name))
+
+
+@noun
+class RecordedConsole:
+    """A console from its log in a record."""
+
+    record: str
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[ReplayedConsole]:
+        script = Script(Path(self.record))
+        yield ReplayedConsole(console.load(Path(self.record) / "console.jsonl"), script, uncertainty(script, name))
+
+
+@noun
+class RecordedPower:
+    """A supply from the switching that a record notes."""
+
+    record: str
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[ReplayedPower]:
+        script = Script(Path(self.record))
+        yield ReplayedPower(name, script, uncertainty(script, name))

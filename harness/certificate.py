@@ -1,0 +1,194 @@
+"""Sign a verdict and check a certificate: an in-toto Statement (v1) in a DSSE envelope, Ed25519.
+
+A virtual rig's certificate says so in its subject's name and in its predicate type, and carries the demo key's signature. The
+demo key is derived from a published sentence: anyone can sign with it, so it proves that nothing was altered by
+accident and not who signed.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+
+from harness import shape
+from harness.errors import BadInput
+from harness.model import Certificate, Decision, Outcome, Plan, Verdict
+from harness.record import write_json
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+PREDICATE = "urn:shipei:certificate:v1"
+VIRTUAL_PREDICATE = "urn:shipei:virtual-certificate:v1"
+DEMO_SENTENCE = b"shipei demo key: everyone has it, it vouches for nobody"
+VIRTUAL = ("simulated", "virtual")
+
+
+def demo_key() -> Ed25519PrivateKey:
+    """The key that everyone has."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(DEMO_SENTENCE).digest())
+
+
+def new_key(file: Path) -> Path:
+    """Write a new private key (PEM, readable by its owner alone) and its public half beside it; refuse to overwrite."""
+    public_file = file.with_suffix(".pub")
+    for one in (file, public_file):
+        if one.exists():
+            raise BadInput(f"{one} exists already; a key is never overwritten")
+    key = Ed25519PrivateKey.generate()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return public_file
+
+
+def load_private(file: Path) -> Ed25519PrivateKey:
+    key = read_key(file, lambda raw: load_pem_private_key(raw, None))
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(f"{file}: not an Ed25519 private key; make one with `shipei key new`")
+    return key
+
+
+def load_public(file: Path) -> Ed25519PublicKey:
+    key = read_key(file, load_pem_public_key)
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadInput(f"{file}: not an Ed25519 public key")
+    return key
+
+
+def read_key(file: Path, parse: Any) -> Any:
+    try:
+        return parse(file.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{file}: not a PEM key: {error}") from None
+
+
+def statement(plan: Plan, verdict: Verdict, opened: Mapping[str, float]) -> dict[str, Any]:
+    """The in-toto statement about a certified combination. `opened` gives each port's uncertainty in ms."""
+    virtual = plan.rig_kind in VIRTUAL
+    name = f"{'virtual:' if virtual else ''}{plan.vendor}:{plan.combination}"
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": plan.manifest_sha256}}],
+        "predicateType": VIRTUAL_PREDICATE if virtual else PREDICATE,
+        "predicate": {
+            "evidence": f"{plan.rig_kind} rig" if virtual else "hardware rig",
+            "combination": shape.dump(plan.combination),
+            "vendor": plan.vendor,
+            "profile": plan.profile,
+            "rig": {"name": plan.rig, "kind": plan.rig_kind, "uncertainty_ms": dict(opened)},
+            "image": {"arrived": "copied, digest checked after the copy", "sha256": plan.digests.get("artefact:application")},
+            "inputs": dict(plan.digests),
+            "plan": plan.id,
+            "record": {"sha256": verdict.record_sha256},
+            "decision": verdict.decision.value,
+            "decision_rule": "a value within the rig's uncertainty of a limit is inconclusive",
+            "requirements": [
+                {"id": j.requirement, "level": j.level, "outcome": j.outcome.value} for j in verdict.requirements
+            ],
+            "not_applicable": [shape.dump(x) for x in plan.not_applicable],
+            "not_decidable": [shape.dump(x) for x in plan.not_decidable],
+        },
+    }
+
+
+def sign(plan: Plan, verdict: Verdict, opened: Mapping[str, float], key_file: Path | None) -> Certificate:
+    """A certificate; raises BadInput when the verdict cannot be certified or the key does not fit the rig."""
+    if verdict.decision is not Decision.CERTIFIED:
+        raise BadInput(f"the verdict is {verdict.decision.value}: only a certified combination gets a certificate")
+    if not plan.signable:
+        raise BadInput("the plan left requirements out by hand (--only): such a record is never signed")
+    if plan.rig_kind == "replay":
+        raise BadInput("a replay is not evidence of its own: sign the original record's verdict")
+    virtual = plan.rig_kind in VIRTUAL
+    if virtual and key_file is not None:
+        raise BadInput(f"the rig {plan.rig} is virtual: its certificates carry the demo key, not {key_file}")
+    if not virtual and key_file is None:
+        raise BadInput("a hardware rig's certificate needs the lab's key: --key FILE (make one with `shipei key new`)")
+    key = demo_key() if key_file is None else load_private(key_file)
+    payload = json.dumps(statement(plan, verdict, opened), ensure_ascii=False, sort_keys=True).encode()
+    envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures={})
+    envelope.sign(CryptoSigner(key))
+    found = envelope.to_dict()
+    return Certificate(
+        payload=found["payload"], payloadType=found["payloadType"], signatures=tuple(dict(s) for s in found["signatures"])
+    )
+
+
+def write(file: Path, certificate: Certificate) -> None:
+    write_json(file, shape.dump(certificate))
+
+
+def verify(file: Path, public: Path | None = None, manifest_sha256: str | None = None) -> dict[str, Any]:
+    """The statement of a certificate that holds; raises BadInput with the reason when it does not.
+
+    Without `public` the signature must be the demo key's, and then the certificate must call itself virtual.
+    """
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    try:
+        parsed = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise BadInput(f"{file}: not JSON, so not a certificate") from None
+    if not isinstance(parsed, dict) or not {"payload", "payloadType", "signatures"} <= set(parsed):
+        raise BadInput(f"{file}: not a DSSE envelope: it needs payload, payloadType and signatures")
+    if parsed["payloadType"] != PAYLOAD_TYPE:
+        raise BadInput(f"{file}: its payload type is {parsed['payloadType']!r}, not {PAYLOAD_TYPE}")
+    key = load_public(public) if public else demo_key().public_key()
+    check_signature(file, parsed, key, "the demo key" if public is None else str(public))
+    found = checked_statement(file, base64.b64decode(parsed["payload"]))
+    if public is None and found["predicateType"] != VIRTUAL_PREDICATE:
+        raise BadInput(f"{file}: says it is from a hardware rig, but only the demo key signed it: anyone could have")
+    if manifest_sha256 and found["subject"][0]["digest"]["sha256"] != manifest_sha256:
+        raise BadInput(f"{file}: is about another combination: its subject is {found['subject'][0]['name']}")
+    return found
+
+
+def check_signature(file: Path, parsed: Mapping[str, Any], public: Ed25519PublicKey, whose: str) -> None:
+    key: Key = SSlibKey.from_crypto(public)
+    try:
+        signatures = [{**s, "keyid": s.get("keyid") or key.keyid} for s in parsed["signatures"]]
+        if not any(s["keyid"] == key.keyid for s in signatures):
+            raise BadInput(f"{file}: was not signed with {whose}")
+        Envelope.from_dict({**parsed, "signatures": signatures}).verify([key], 1)
+    except VerificationError:
+        raise BadInput(f"{file}: the signature does not belong to the content: it was altered, or signed by another key") from None
+    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
+        raise BadInput(f"{file}: not a DSSE envelope: {error}") from None
+
+
+def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
+    """The payload, if it is one of our statements about exactly one certified combination."""
+    try:
+        found: dict[str, Any] = json.loads(payload)
+        if found["_type"] != STATEMENT or found["predicateType"] not in (PREDICATE, VIRTUAL_PREDICATE):
+            raise BadInput(f"{file}: signed, but not a shipei certificate ({found['predicateType']})")
+        if len(found["subject"]) != 1:
+            raise BadInput(f"{file}: has {len(found['subject'])} subjects; a certificate is about exactly one combination")
+        outcomes = {r["outcome"] for r in found["predicate"]["requirements"] if r["level"] == "mandatory"}
+        if found["predicate"]["decision"] != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
+            raise BadInput(f"{file}: signed, but its own outcomes do not make a certificate")
+        str(found["subject"][0]["digest"]["sha256"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise BadInput(f"{file}: signed, but its statement is not complete") from None
+    return found

@@ -1,0 +1,288 @@
+"""`shipei`: every stage as a command, and the whole as one. Exit codes: 0 certified, 1 refused, 2 your mistake, 3 void or ours."""
+
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness import certificate, certify, intake, plan, record, rejudge, rig, rig_check, shape, show, suite
+from harness import run as runs
+from harness import submission as submissions
+from harness.errors import BadInput, Fault
+from harness.model import (
+    Certificate,
+    Decision,
+    Event,
+    Manifest,
+    Plan,
+    Profile,
+    Requirement,
+    Rig,
+    Submission,
+    Verdict,
+)
+from harness.paths import EXAMPLES
+
+app = typer.Typer(help="Certify a software image on a chip x OS x application, and show why.", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+rig_app = typer.Typer(help="Benches.", no_args_is_help=True)
+submission_app = typer.Typer(help="What vendors hand in.", no_args_is_help=True)
+key_app = typer.Typer(help="Signing keys.", no_args_is_help=True)
+app.add_typer(rig_app, name="rig")
+app.add_typer(submission_app, name="submission")
+app.add_typer(key_app, name="key")
+
+EXIT = {Decision.CERTIFIED: 0, Decision.REFUSED: 1, Decision.VOID: 3}
+NOUNS: dict[str, Any] = {
+    "submission": Submission,
+    "rig": Rig,
+    "profile": Profile,
+    "requirements": tuple[Requirement, ...],
+    "plan": Plan,
+    "record": Event,
+    "manifest": Manifest,
+    "verdict": Verdict,
+    "certificate": Certificate,
+}
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Where runs are kept.")]
+RigName = Annotated[str, typer.Option("--rig", help="sim, hub, or a rig file.")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="A profile other than the submission's own.")]
+KeyFile = Annotated[Path | None, typer.Option("--key", help="The lab's private key; virtual rigs use the demo key.")]
+SubmissionPath = Annotated[Path, typer.Argument(help="The submission's folder or its submission.yaml.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Build the Allure report afterwards.")]
+
+
+def command(where: typer.Typer, name: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
+    """A command that returns its exit code; what it raises becomes a message for people and the right code."""
+
+    def register(function: Callable[..., int]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapped(*arguments: Any, **options: Any) -> None:
+            as_json = bool(options.get("as_json"))
+            try:
+                code = function(*arguments, **options)
+            except BadInput as error:
+                code = show.problem("input", list(error.mistakes), as_json) or 2
+            except Fault as error:
+                code = show.problem("rig", [str(error)], as_json) or 3
+            except KeyboardInterrupt:
+                code = show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json) or 3
+            except Exception:
+                code = show.problem("internal", [traceback.format_exc()], as_json) or 3
+            raise typer.Exit(code)
+
+        where.command(name)(wrapped)
+        return wrapped
+
+    return register
+
+
+@command(app, "certify")
+def certify_command(
+    submission: SubmissionPath,
+    rig_name: RigName = "sim",
+    folder: Runs = Path("runs"),
+    profile: ProfileName = None,
+    key: KeyFile = None,
+    report: Report = True,
+    as_json: Json = False,
+) -> int:
+    """Plan, run, judge, sign and report: the whole way from a submission to a certificate."""
+    with show.progress(as_json) as watch:
+        done = certify.certify(submission, rig_name, folder, profile=profile, key=key, watch=watch)
+    links = show.views(done.folder, report, as_json)
+    show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
+    return EXIT[done.verdict.decision]
+
+
+@command(app, "demo")
+def demo_command(folder: Runs = Path("runs"), rig_name: RigName = "sim", report: Report = True, as_json: Json = False) -> int:
+    """Build the reference cockpit and certify it; ends with the matrix."""
+    from rigs.ecus import build
+
+    built = build.build(folder / "demo-submission")
+    with show.progress(as_json) as watch:
+        done = certify.certify(built, rig_name, folder, watch=watch)
+    links = show.views(done.folder, report, as_json) | show.matrix_files(folder)
+    show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
+    if not as_json:
+        show.matrix(folder)
+    return EXIT[done.verdict.decision]
+
+
+@command(app, "plan")
+def plan_command(
+    submission: SubmissionPath,
+    rig_name: RigName = "sim",
+    profile: ProfileName = None,
+    only: Annotated[str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan here.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Decide what would be tested, by which limits, from which exact inputs."""
+    decided, _ = certify.make_plan(submission, rig_name, profile, only)
+    if output:
+        record.write_json(output, shape.dump(decided))
+    show.plan(decided, output, as_json)
+    return 0
+
+
+@command(app, "run")
+def run_command(
+    submission: SubmissionPath,
+    rig_name: RigName = "sim",
+    folder: Runs = Path("runs"),
+    profile: ProfileName = None,
+    only: Annotated[str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Plan and carry out the tests; leaves a sealed record and no verdict."""
+    decided, rig_file = certify.make_plan(submission, rig_name, profile, only)
+    target = runs.new_folder(folder, certify.folder_name(decided))
+    with show.progress(as_json) as watch:
+        digest = runs.run(decided, submission, rig_file, target / certify.RECORD, watch)
+    show.plain({"record": str(target / certify.RECORD), "sha256": digest}, as_json)
+    return 0
+
+
+@command(app, "judge")
+def judge_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> int:
+    """Recompute the verdict from a run's record and write it."""
+    found = certify.judge_record(run / certify.RECORD)
+    record.write_json(run / certify.VERDICT, shape.dump(found))
+    decided = record.load_plan(run / certify.RECORD)
+    show.verdict(found, decided, {"run": str(run)}, as_json)
+    return EXIT[found.decision]
+
+
+@command(app, "rejudge")
+def rejudge_command(
+    folder: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's folder, or the run that holds it.")], as_json: Json = False
+) -> int:
+    """Run the suites again on the recorded traces, without a rig, and judge anew."""
+    folder = folder / certify.RECORD if (folder / certify.RECORD).is_dir() else folder
+    with show.progress(as_json) as watch:
+        found = rejudge.rejudge(folder, watch)
+    show.verdict(found, record.load_plan(folder), {"record": str(folder)}, as_json)
+    return EXIT[found.decision]
+
+
+@command(app, "sign")
+def sign_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], key: KeyFile = None, as_json: Json = False) -> int:
+    """Judge a run's record anew and, if it is certified, sign a certificate."""
+    show.plain({"certificate": str(certify.sign_run(run, key))}, as_json)
+    return 0
+
+
+@command(app, "verify")
+def verify_command(
+    file: Annotated[Path, typer.Argument(metavar="CERTIFICATE")],
+    key: Annotated[Path | None, typer.Option("--key", help="The lab's public key; without it, the demo key.")] = None,
+    submission: Annotated[Path | None, typer.Option("--submission", help="It must be about this submission.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Check a certificate: signature, form, subject. Says what is wrong, and exits with 2, if it does not hold."""
+    digest = plan.manifest_sha256(submissions.load(submission)) if submission else None
+    show.certificate(certificate.verify(file, key, digest), as_json)
+    return 0
+
+
+@command(app, "report")
+def report_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> int:
+    """Build the report of a run from its record: Allure, JUnit, and a page for every failed requirement."""
+    show.plain(show.views(run, True, as_json), as_json)
+    return 0
+
+
+@command(app, "matrix")
+def matrix_command(folder: Runs = Path("runs"), as_json: Json = False) -> int:
+    """The compatibility matrix of all runs, here and as Markdown, HTML and JSON."""
+    links = show.matrix_files(folder)
+    if as_json:
+        sys.stdout.write((folder / "matrix.json").read_text(encoding="utf-8"))
+    else:
+        show.matrix(folder)
+        show.plain(links, False)
+    return 0
+
+
+@command(app, "schema")
+def schema_command(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(NOUNS)}.")],
+    example: Annotated[bool, typer.Option("--example", help="A commented example instead of the schema.")] = False,
+    as_json: Json = True,
+) -> int:
+    """The JSON Schema of a format, for editors; or a commented example of it."""
+    if name not in NOUNS:
+        raise BadInput(f"unknown format {name!r}{shape.meant(name, NOUNS)}")
+    if example:
+        sys.stdout.write((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    else:
+        sys.stdout.write(json.dumps(shape.schema(NOUNS[name]), indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+@command(rig_app, "check")
+def rig_check_command(
+    rig_name: Annotated[str, typer.Argument(metavar="RIG", help="sim, hub, or a rig file.")],
+    submission: Annotated[Path | None, typer.Option("--submission", help="Check with this item; else the reference cockpit.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Read a rig file, open every port with an item on it, and say what works."""
+    found = rig_check.check(rig.locate(rig_name), submission)
+    show.rig(found, as_json)
+    return 0 if all(row["ok"] for row in found) else 3
+
+
+@command(submission_app, "new")
+def submission_new(folder: Annotated[Path, typer.Argument()], as_json: Json = False) -> int:
+    """Write a commented submission.yaml to start from."""
+    show.plain({"submission": str(intake.new(folder))}, as_json)
+    return 0
+
+
+@command(submission_app, "check")
+def submission_check(submission: SubmissionPath, as_json: Json = False) -> int:
+    """Say everything that is wrong with a submission at once."""
+    loaded = submissions.load(submission)
+    suite.load_profile(suite.profile_file(loaded.profile))
+    show.plain({"combination": str(loaded.combination), "manifest_sha256": plan.manifest_sha256(loaded)}, as_json)
+    return 0
+
+
+@command(submission_app, "pack")
+def submission_pack(
+    submission: SubmissionPath,
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("submission.zip"),
+    as_json: Json = False,
+) -> int:
+    """Check a submission and put exactly the files that it names into an archive, the same bytes every time."""
+    show.plain({"archive": str(output), "sha256": intake.pack(submission, output)}, as_json)
+    return 0
+
+
+@command(submission_app, "unpack")
+def submission_unpack(
+    archive: Annotated[Path, typer.Argument()], folder: Annotated[Path, typer.Argument()], as_json: Json = False
+) -> int:
+    """Take in an archive: nothing leaves the folder, nothing runs, sizes are limited; then check the submission."""
+    show.plain({"submission": str(intake.unpack(archive, folder))}, as_json)
+    return 0
+
+
+@command(key_app, "new")
+def key_new(file: Annotated[Path, typer.Argument(help="Where to write the private key.")], as_json: Json = False) -> int:
+    """Make an Ed25519 key pair for the lab."""
+    show.plain({"private": str(file), "public": str(certificate.new_key(file))}, as_json)
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,81 @@
+"""Own every process that a run starts, however deep, and end them all: nothing is left running.
+
+Linux: a child subreaper, so that orphans come to us and not to init. Elsewhere: the run's session and group.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+WAIT_S = 5.0
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """While this lasts, orphaned descendants become our children."""
+    if sys.platform != "linux":
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    before = set(children(os.getpid()))
+    try:
+        yield
+    finally:
+        end_all(set(children(os.getpid())) - before)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def end(pid: int) -> None:
+    """End a child, its whole session's group and everything below it."""
+    for each in (*below(pid), pid):
+        kill(each)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def end_all(pids: set[int]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while pids and time.monotonic() < deadline:
+        for pid in list(pids):
+            for each in (*below(pid), pid):
+                kill(each)
+            try:
+                done, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                done = pid
+            if done:
+                pids.discard(pid)
+        time.sleep(0.01)
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process (Linux)."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(p) for p in task.read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def below(pid: int) -> list[int]:
+    """All descendants, the deepest first."""
+    direct = children(pid)
+    return [d for child in direct for d in below(child)] + direct

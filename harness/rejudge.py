@@ -1,0 +1,68 @@
+"""Judge a record again from its raw evidence: the same suites run on the recorded traces, without a rig."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from harness import judge, record, shape
+from harness import plan as plans
+from harness.errors import BadInput
+from harness.model import Event, Plan, Rig, Verdict
+from harness.run import Watch, execute, finish
+
+KINDS = {"power": "RecordedPower", "console": "RecordedConsole"}
+
+
+def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
+    """The verdict that a record's raw evidence gives. Raises BadInput when the folder is not a whole record.
+
+    The run's own faults, and what the rig said of its health and its clocks, are taken over from the record.
+    """
+    plan = record.load_plan(folder)
+    wrong = record.broken_seal(folder)
+    if wrong:
+        raise BadInput([f"{folder}: {w}" for w in wrong])
+    differing = [
+        k for k, v in plans.product_digests(plan.suites).items() if k.startswith("suite:") and plan.digests.get(k) != v
+    ]
+    if differing:
+        raise BadInput(f"{folder}: the record was made by other suites ({', '.join(differing)}); install that version to rejudge it")
+    old = list(record.events(folder))
+    with tempfile.TemporaryDirectory(prefix="shipei-rejudge-") as name:
+        work = Path(name)
+        new = work / "record"
+        new.mkdir()
+        shutil.copyfile(folder / record.PLAN, new / record.PLAN)
+        inputs = work / "inputs"
+        shutil.copytree(folder / record.INPUTS, inputs)
+        faults = execute(plan, inputs / "submission.yaml", replay_rig(folder, plan, inputs, work), new, work, watch)
+        finish(new, faults)
+        events = [e for e in record.events(new) if e.what not in ("clock", "health")]
+    kept = [e for e in old if e.what in ("clock", "health", "fault")]
+    return judge.judge(plan, [*events, *kept, *still_open(old)])
+
+
+def still_open(old: list[Event]) -> list[Event]:
+    """A run that never ended stays one, however well its evidence replays."""
+    if any(e.what == "closed" for e in old):
+        return []
+    return [Event(what="fault", why="the run did not come to its end")]
+
+
+def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
+    """A rig file whose ports are the record's."""
+    original = shape.load(Rig, shape.read(inputs / "rig.yaml"))
+    if original is None:
+        raise BadInput(f"{folder}: the recorded rig file cannot be read")
+    buses = [f.stem.removeprefix("trace-") for f in sorted(folder.glob("trace-*.bin"))]
+    names = [n for n in original.ports if n in KINDS or n in buses]
+    ports = {n: {"use": f"adapters.replay:{KINDS.get(n, 'RecordedCan')}", "record": str(folder.resolve())} for n in names}
+    chip = {"name": original.chip.name, "revision": original.chip.revision}
+    file = work / "replay.yaml"
+    rig = {"name": "replay", "kind": "replay", "chip": chip, "clock_ms": plan.clock_ms, "realtime": False, "ports": ports}
+    file.write_text(yaml.safe_dump(rig, sort_keys=False), encoding="utf-8")
+    return file
+
+

@@ -1,0 +1,44 @@
+"""Open every port of a rig with an item on it, and say what works and what does not."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness import plan, rig
+from harness import submission as submissions
+from harness.errors import Fault
+from harness.model import Item
+
+
+def check(rig_file: Path, submission: Path | None) -> list[dict[str, Any]]:
+    """One row a port: name, recipe, ok, and what it said. A port that does not open ends the check.
+
+    Raises BadInput when the rig file or the submission is wrong.
+    """
+    loaded = rig.load(rig_file)
+    rows: list[dict[str, Any]] = [
+        {"port": name, "use": port["use"], "ok": False, "says": "not reached"} for name, port in loaded.ports.items()
+    ]
+    with tempfile.TemporaryDirectory(prefix="shipei-check-") as name:
+        work = Path(name)
+        try:
+            with rig.opened(rig_file, item(submission, work), work, work) as ports:
+                for row in rows:
+                    port = ports[row["port"]]
+                    row.update(ok=True, says=f"open, exact to {port.uncertainty_ns / 1e6:g} ms")
+        except Fault as error:
+            broken = next((r for r in rows if not r["ok"]), rows[-1])
+            broken.update(ok=False, says=str(error))
+    return rows
+
+
+def item(submission: Path | None, work: Path) -> Item:
+    """The given submission's item, or the reference cockpit's."""
+    if submission is None:
+        from rigs.ecus import build
+
+        submission = build.build(work / "reference")
+    file = submissions.locate(submission)
+    return plan.item_of(submissions.load(file), file.parent)
+
+

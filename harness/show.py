@@ -1,0 +1,183 @@
+"""What people see of the pipeline on a terminal: tables, progress, links; or the same as JSON."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from harness import shape
+from harness.model import Decision, Outcome, Plan, Verdict
+from reports import allure, junit, pages
+from reports import matrix as matrices
+
+STYLE = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "bold red",
+    Outcome.ERROR: "magenta",
+    Outcome.MISS: "yellow",
+    Decision.CERTIFIED: "bold green",
+    Decision.REFUSED: "bold red",
+    Decision.VOID: "bold yellow",
+}
+ACTS = {
+    Decision.CERTIFIED: "nobody has to act",
+    Decision.REFUSED: "the vendor acts",
+    Decision.VOID: "the lab acts; this says nothing about the device",
+}
+
+
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def as_data(data: Any) -> None:
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def problem(kind: str, messages: list[str], as_json: bool) -> int:
+    """Tell people what went wrong, on standard error; returns 0 so that the caller names the exit code."""
+    if as_json:
+        as_data({"error": kind, "messages": messages})
+    title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(kind, kind)
+    sys.stderr.write(f"shipei: {title}\n" + "".join(f"  {m}\n" for m in messages))
+    return 0
+
+
+def plain(data: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        as_data(dict(data))
+    else:
+        out = console()
+        for key, value in data.items():
+            if value is not None:
+                out.print(f"[bold]{key}[/]  {value}", soft_wrap=True)
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Callable[[str], None]]:
+    """A bar that names the test that runs; on standard error, silent with --json or without a terminal."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=as_json or not sys.stderr.isatty(),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("starting", total=None)
+
+        def watch(test: str) -> None:
+            bar.update(task, advance=1, description=test)
+
+        yield watch
+
+
+def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool) -> None:
+    """The verdict table: a row a requirement, then who acts, then where everything lies."""
+    if as_json:
+        as_data({**shape.dump(found), "links": {k: str(v) for k, v in links.items() if v is not None}})
+        return
+    out = console()
+    table = Table(title=f"{plan.combination} on {plan.rig}, profile {plan.profile}", title_justify="left")
+    for name, options in (("requirement", {"no_wrap": True}), ("outcome", {}), ("worst measurement", {})):
+        table.add_column(name, **options)  # type: ignore[arg-type]
+    sentences = {p.requirement.id: p.requirement.en for p in plan.requirements}
+    for judged in found.requirements:
+        said = judged.reason or (worst_margin(judged.measured) if judged.measured else "")
+        if judged.outcome is not Outcome.PASS:
+            said = f"{sentences[judged.requirement]}\n{said}"
+        style = STYLE[judged.outcome]
+        mark = judged.outcome.name + ("" if judged.level == "mandatory" else " (recommended)")
+        table.add_row(judged.requirement, f"[{style}]{mark}[/]", said)
+    out.print(table)
+    for fault in found.faults:
+        out.print(f"[yellow]fault of the run:[/] {fault}")
+    for left in (*plan.not_applicable, *plan.not_decidable):
+        out.print(f"[dim]not tested: {left.id}: {left.reason}[/]")
+    out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {ACTS[found.decision]}")
+    plain(links, False)
+
+
+def worst_margin(measured: Any) -> str:
+    """The measurement that came closest to a limit, in words."""
+
+    def margin(m: Any) -> float:
+        span = (m.high - m.low) if m.low is not None and m.high is not None and m.high > m.low else abs(m.high or m.low or 1) or 1
+        gaps = [g for g in (m.high - m.value if m.high is not None else None, m.value - m.low if m.low is not None else None) if g is not None]
+        return float(min(gaps, default=0.0) / span)
+
+    m = min(measured, key=margin)
+    unit = "" if m.unit == "1" else f" {m.unit}"
+    low, high = (format(x, "g") if x is not None else "" for x in (m.low, m.high))
+    return f"{m.name} {m.value:.4g}{unit}  [dim]({low}..{high}{unit})[/]"
+
+
+def plan(decided: Plan, output: Path | None, as_json: bool) -> None:
+    if as_json:
+        as_data(shape.dump(decided))
+        return
+    out = console()
+    table = Table(title=f"{decided.combination} on {decided.rig}, profile {decided.profile}", title_justify="left")
+    for name in ("requirement", "level", "source", "trust", "sentence"):
+        table.add_column(name)
+    for p in decided.requirements:
+        r = p.requirement
+        table.add_row(r.id, p.level, f"{r.source.document} {r.source.clause}", r.trust, r.en)
+    out.print(table)
+    for left in (*decided.not_applicable, *decided.not_decidable):
+        out.print(f"not tested: {left.id}: {left.reason}")
+    if output:
+        out.print(f"written to {output}")
+
+
+def certificate(statement: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        as_data(statement)
+        return
+    predicate = statement["predicate"]
+    out = console()
+    out.print(f"[bold green]holds[/]  {statement['subject'][0]['name']}")
+    out.print(f"profile {predicate['profile']}, {len(predicate['requirements'])} requirements, evidence: {predicate['evidence']}")
+    if statement["predicateType"].startswith("urn:shipei:virtual"):
+        out.print("[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has[/]")
+
+
+def rig(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        as_data(rows)
+        return
+    table = Table()
+    for name in ("port", "recipe", "", "says"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(row["port"], row["use"], "[green]ok[/]" if row["ok"] else "[red]no[/]", row["says"])
+    console().print(table)
+
+
+def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
+    """Build what people look at from a run; a report that cannot be built is said and changes nothing else."""
+    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run)}
+    if report:
+        built = allure.write(run)
+        links["report"] = built.index
+        if built.problem:
+            sys.stderr.write(f"shipei: the Allure report is missing: {built.problem}\n")
+            links["report_missing"] = built.problem
+    return links
+
+
+def matrix_files(runs: Path) -> dict[str, Any]:
+    return {f"matrix_{kind}": file for kind, file in matrices.write(runs).items()}
+
+
+def matrix(runs: Path) -> None:
+    console().print(matrices.table(matrices.collect(runs)))

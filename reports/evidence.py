@@ -1,0 +1,126 @@
+"""Read a run's evidence the way reports need it: one test's stretch of time, what was sent, seen and said in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import console, record, shape, signals, trace
+from harness.model import Event, Judged, Plan, PlannedRequirement, Submission, Verdict
+from harness.ports import ERROR, TX, Line
+
+LEAST_CHANGES = 1
+MOST_SIGNALS = 6
+COUNTS = 0.6  # a signal that differs in more than this share of its frames counts; it says nothing to a reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """One signal over a test: by whom it was sent, stamps in s from the test's start, values as labels or numbers."""
+
+    name: str
+    sent_by_bench: bool
+    time_s: Any
+    values: list[Any]
+
+
+class Evidence:
+    """A run's folder, read once."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.record = run, run / "record"
+        self.plan: Plan = record.load_plan(self.record)
+        self.verdict: Verdict = shape.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
+        self.planned: Mapping[str, PlannedRequirement] = {p.requirement.id: p for p in self.plan.requirements}
+
+    @cached_property
+    def events(self) -> list[Event]:
+        return list(record.events(self.record))
+
+    @cached_property
+    def submission(self) -> Submission:
+        document = shape.read(self.record / record.INPUTS / "submission.yaml")
+        found = shape.load(Submission, document)
+        assert found is not None  # the plan was made from it
+        return found
+
+    @cached_property
+    def traces(self) -> dict[str, trace.Rows]:
+        files = {b: self.record / f"trace-{b}.bin" for b in self.submission.interface.buses}
+        return {bus: trace.load(file)[0] for bus, file in files.items() if file.is_file()}
+
+    @cached_property
+    def codecs(self) -> dict[str, signals.Codec]:
+        inputs = self.record / record.INPUTS
+        return {n: signals.Codec(signals.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        log = self.record / "console.jsonl"
+        return console.load(log) if log.is_file() else []
+
+    def window(self, requirement: str) -> tuple[int, int]:
+        """The stamps between which a requirement's tests ran (ns)."""
+        starts = [e.time_ns for e in self.events if e.what == "started" and e.time_ns is not None]
+        own = [e.time_ns for e in self.events if e.what == "started" and e.requirement == requirement and e.time_ns]
+        if not own:
+            return 0, 0
+        later = [s for s in starts if s > max(own)]
+        ends = [int(rows["time_ns"][-1]) for rows in self.traces.values() if len(rows)]
+        return min(own), min(later) if later else max(ends, default=max(own))
+
+    def rows(self, requirement: str, bus: str) -> trace.Rows:
+        start_ns, end_ns = self.window(requirement)
+        rows = self.traces[bus]
+        return rows[(rows["time_ns"] >= start_ns) & (rows["time_ns"] <= end_ns)]
+
+    def said(self, requirement: str) -> list[Line]:
+        start_ns, end_ns = self.window(requirement)
+        return [line for line in self.lines if start_ns <= line.time_ns <= end_ns]
+
+    def tracks(self, requirement: str) -> list[Track]:
+        """The signals that changed during a requirement's tests, the bench's first; counters and CRCs are left out."""
+        found: list[Track] = []
+        start_ns, _ = self.window(requirement)
+        for bus in self.traces:
+            rows = self.rows(requirement, bus)
+            rows = rows[(rows["flags"] & ERROR) == 0]
+            for by_bench in (True, False):
+                mine = rows[((rows["flags"] & TX) != 0) == by_bench]
+                for decoded in self.codecs[bus].decode(mine).values():
+                    found += changing(decoded, by_bench, start_ns)
+        return found
+
+    def stimulus(self, requirement: str) -> list[str]:
+        """What the bench changed, in its order: `+1.234 s VehicleSpeed 0.0 -> 40.0`."""
+        steps: list[tuple[float, str]] = []
+        for track in self.tracks(requirement):
+            if not track.sent_by_bench:
+                continue
+            for n in range(1, len(track.values)):
+                if track.values[n] != track.values[n - 1]:
+                    text = f"{track.name} {track.values[n - 1]} -> {track.values[n]}"
+                    steps.append((float(track.time_s[n]), text))
+        return [f"+{at:.3f} s  {text}" for at, text in sorted(steps)][:60]
+
+    def reproduce(self, judged: Judged) -> str:
+        """The command that runs this requirement alone."""
+        suites = " ".join(f"test_suites/{s}" for s in self.plan.suites)
+        return f"pytest {suites} --rig {self.plan.rig} --submission SUBMISSION --only {judged.requirement}"
+
+
+def changing(decoded: signals.Decoded, by_bench: bool, start_ns: int) -> list[Track]:
+    found = []
+    for name, column in decoded.signals.items():
+        keep = slice(None) if column.present is None else column.present
+        raw = column.raw[keep]
+        changes = int(np.count_nonzero(raw[1:] != raw[:-1]))
+        if changes < LEAST_CHANGES or changes > COUNTS * max(len(raw), 1):
+            continue
+        labels = column.labels() if column.present is None else [v for v, p in zip(column.labels(), column.present, strict=True) if p]
+        time_s = (decoded.time_ns[keep] - start_ns) / 1e9
+        found.append(Track(name=name, sent_by_bench=by_bench, time_s=time_s, values=labels))
+    return found

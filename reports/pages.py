@@ -1,0 +1,119 @@
+"""A run's own pages, Chinese and English: the verdict, and for each requirement that is not passed what its owner needs."""
+
+from html import escape
+from pathlib import Path
+
+from harness.model import Decision, Judged, Measured, Outcome
+from harness.trace import show
+from reports.evidence import Evidence
+from reports.plot import signals_svg
+
+MOST_FRAMES = 40
+DECISIONS = {Decision.CERTIFIED: "认证通过 certified", Decision.REFUSED: "未通过 refused", Decision.VOID: "无效 void"}
+ACTS = {
+    Outcome.PASS: ("✔", "通过", "nobody has to act"),
+    Outcome.FAIL: ("✘", "不通过", "the vendor acts 由厂商处理"),
+    Outcome.ERROR: ("!", "测试错误", "the suite's author acts 由测试套件作者处理"),
+    Outcome.MISS: ("?", "未完成", "the lab acts 由实验室处理"),
+}
+STYLE = """
+body{font:15px/1.5 system-ui,"Noto Sans CJK SC","WenQuanYi Micro Hei",sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #bbb;padding:.3rem .5rem;text-align:left;vertical-align:top}
+pre{background:#f4f4f4;padding:.6rem;overflow:auto}.pass{color:#06632b}.fail{color:#a30d0d;font-weight:600}
+.error{color:#7a0d7a;font-weight:600}.miss{color:#7a5600;font-weight:600}.certified{background:#d9f2e0}.refused{background:#f9d9d9}
+.void{background:#fbeec2}.banner{padding:.6rem 1rem;font-size:1.2rem}svg{max-width:100%;height:auto}
+"""
+CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def document(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="zh"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CSP}"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def write(run: Path) -> Path:
+    """page/index.html and a page for each requirement that is not passed."""
+    evidence = Evidence(run)
+    folder = run / "page"
+    folder.mkdir(exist_ok=True)
+    for judged in evidence.verdict.requirements:
+        if judged.outcome is not Outcome.PASS:
+            (folder / f"{judged.requirement}.html").write_text(requirement(evidence, judged), encoding="utf-8")
+    index = folder / "index.html"
+    index.write_text(overview(evidence), encoding="utf-8")
+    return index
+
+
+def overview(evidence: Evidence) -> str:
+    verdict, plan = evidence.verdict, evidence.plan
+    rows = []
+    for judged in verdict.requirements:
+        planned = evidence.planned[judged.requirement].requirement
+        mark, zh, _ = ACTS[judged.outcome]
+        link = judged.requirement
+        if judged.outcome is not Outcome.PASS:
+            link = f'<a href="{link}.html">{link}</a>'
+        level = "" if judged.level == "mandatory" else "<br><small>推荐 recommended</small>"
+        rows.append(
+            f'<tr><td>{link}{level}<td class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}'
+            f"<td>{escape(planned.zh)}<br>{escape(planned.en)}<td>{escape(planned.source.document)}"
+            f" {escape(planned.source.clause)} [{planned.trust}]"
+        )
+    kind = "虚拟台架 virtual rig" if plan.rig_kind != "bench" else "实物台架 hardware rig"
+    body = (
+        f"<h1>{escape(plan.vendor)} · {escape(str(plan.combination))}</h1>"
+        f'<p class="banner {verdict.decision.value}">{DECISIONS[verdict.decision]}</p>'
+        f"<p>规范 profile {escape(plan.profile)} · 台架 rig {escape(plan.rig)} ({kind}) · "
+        f"组合摘要 manifest <code>{plan.manifest_sha256}</code></p>"
+        + "".join(f"<p class=miss>本次运行故障 fault of the run: {escape(f)}</p>" for f in verdict.faults)
+        + "<table><tr><th>要求 requirement<th>结果 outcome<th>内容 sentence<th>依据 source"
+        + "".join(rows)
+        + "</table>"
+        + "".join(
+            f"<p>未测 not tested: {escape(x.id)}: {escape(x.reason)}</p>" for x in (*plan.not_applicable, *plan.not_decidable)
+        )
+        + "<p>结果仅与被测样品有关。 The results relate only to the items tested.</p>"
+    )
+    return document(f"{plan.combination}: {verdict.decision.value}", body)
+
+
+def requirement(evidence: Evidence, judged: Judged) -> str:
+    """Stimulus, expected, seen, the frames, how to reproduce."""
+    planned = evidence.planned[judged.requirement].requirement
+    mark, zh, acts = ACTS[judged.outcome]
+    stimulus = "\n".join(evidence.stimulus(judged.requirement)) or "无变化 nothing was changed"
+    frames = "\n".join(f"{bus}\n{show(evidence.rows(judged.requirement, bus), MOST_FRAMES)}" for bus in evidence.traces)
+    said = "\n".join(f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.said(judged.requirement)[-MOST_FRAMES:])
+    body = (
+        f"<p><a href=index.html>↑</a></p><h1>{judged.requirement}</h1>"
+        f'<p class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}: {acts}</p>'
+        f"<p>{escape(planned.zh)}<br>{escape(planned.en)}</p>"
+        f"<p>{escape(planned.source.document)} {escape(planned.source.clause)} [{planned.trust}]</p>"
+        f"<h2>原因 reason</h2><pre>{escape(judged.reason)}</pre>"
+        f"<h2>期望与实测 expected and seen</h2>{measurements(judged.measured)}"
+        f"<h2>激励 stimulus</h2><pre>{escape(stimulus)}</pre>"
+        f"<h2>信号 signals</h2>{svg(evidence, judged)}"
+        f"<h2>控制台 console</h2><pre>{escape(said) or '-'}</pre>"
+        f"<h2>报文 frames (last {MOST_FRAMES})</h2><pre>{escape(frames)}</pre>"
+        f"<h2>复现 reproduce</h2><pre>{escape(evidence.reproduce(judged))}</pre>"
+    )
+    return document(f"{judged.requirement}: {judged.outcome.value}", body)
+
+
+def measurements(measured: tuple[Measured, ...]) -> str:
+    rows = "".join(
+        f'<tr><td>{m.name}<td>{"" if m.low is None else format(m.low, "g")}<td>{"" if m.high is None else format(m.high, "g")}'
+        f'<td class="{m.outcome.value}">{m.value:.6g}<td>{m.uncertainty:.3g}<td>{escape(m.unit)}'
+        f"<td>{escape(', '.join(f'{k}={v}' for k, v in m.context.items()))}"
+        for m in measured
+    )
+    return f"<table><tr><th>量 quantity<th>下限 low<th>上限 high<th>实测 seen<th>不确定度 ±<th>单位<th>条件 context{rows}</table>"
+
+
+def svg(evidence: Evidence, judged: Judged) -> str:
+    tracks = evidence.tracks(judged.requirement)
+    drawn = signals_svg(tracks, judged.requirement) if tracks else "-"
+    return drawn[drawn.find("<svg") :] if "<svg" in drawn else drawn

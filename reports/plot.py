@@ -1,0 +1,36 @@
+"""The signals of one test on one time axis, as SVG."""
+
+import io
+from collections.abc import Sequence
+
+from reports.evidence import MOST_SIGNALS, Track
+
+
+def signals_svg(tracks: Sequence[Track], title: str) -> str:
+    """Steps over seconds from the test's start; what the bench sent is blue, what the device sent is red."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    chosen = pick(tracks)
+    figure = Figure(figsize=(9, 1.2 + 1.1 * max(1, len(chosen))), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(max(1, len(chosen)), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, track in zip(axes, chosen, strict=False):
+        values = [v if isinstance(v, int | float) else str(v) for v in track.values]
+        if len({isinstance(v, str) for v in values}) > 1:
+            values = [str(v) for v in values]
+        axis.step(track.time_s, values, where="post", color="tab:blue" if track.sent_by_bench else "tab:red", linewidth=1.4)
+        axis.set_ylabel(track.name, rotation=0, ha="right", va="center", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("s from the test's start (blue: bench, red: device)", fontsize=8)
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def pick(tracks: Sequence[Track]) -> list[Track]:
+    """Half of the room for the bench's signals, the rest for the device's."""
+    ours = [t for t in tracks if t.sent_by_bench][: MOST_SIGNALS // 2]
+    theirs = [t for t in tracks if not t.sent_by_bench][: MOST_SIGNALS - len(ours)]
+    return ours + theirs
