@@ -20,7 +20,14 @@ class Script:
         self.starts = {e.test: e.time_ns for e in self.events if e.what == "started" and e.test and e.time_ns}
 
     def calls(self, port: str, test: str | None) -> list[Event]:
-        return [e for e in self.events if e.what == "called" and e.port == port and e.test == test]
+        """The calls made after a test started and before the next did; before any did for None."""
+        found, current = [], None
+        for event in self.events:
+            if event.what == "started":
+                current = event.test
+            elif event.what == "called" and event.port == port and current == test:
+                found.append(event)
+        return found
 
     def start(self, test: str) -> int:
         if test not in self.starts:
@@ -87,6 +94,9 @@ class ReplayedPower:
 
     def off(self) -> int:
         return self.next("off")
+
+    def check(self) -> None:
+        return
 
     def next(self, call: str) -> int:
         if not self.waiting or self.waiting[0].call != call:

@@ -56,6 +56,9 @@ class World:
                 bus.forget_item()
         return self.now_ns
 
+    def check(self) -> None:
+        """A killed item shows in its next step, as a RigError there."""
+
     # ------------------------------------------------------------ time
 
     def run(self, until_ns: int, stop: "SimulatedBus | None" = None) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,17 @@ PR_SET_CHILD_SUBREAPER = 36
 WAIT_S = 5.0
 
 
+ONE_RUN = threading.Lock()  # orphans come to the process as a whole, so one process carries out one run at a time
+
+
 @contextmanager
 def owned() -> Iterator[None]:
-    """While this lasts, orphaned descendants become our children."""
+    """While this lasts, orphaned descendants become our children; afterwards none of them lives."""
+    with ONE_RUN:
+        yield from adopting()
+
+
+def adopting() -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return

@@ -101,13 +101,16 @@ class Console(Protocol):
 
 @runtime_checkable
 class Power(Protocol):
-    """The device's supply. Both return the clock's reading at which it took effect."""
+    """The device's supply. `on` and `off` return the clock's reading at which it took effect."""
 
     uncertainty_ns: int
 
     def on(self) -> int: ...
 
     def off(self) -> int: ...
+
+    def check(self) -> None:
+        """Raises RigError if the device lost its supply, or its life, by something other than the bench and itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

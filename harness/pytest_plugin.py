@@ -159,6 +159,9 @@ class LoggedPower:
     def off(self) -> int:
         return self.logged("off", self.power.off())
 
+    def check(self) -> None:
+        self.power.check()
+
     def logged(self, call: str, time_ns: int) -> int:
         self.write("called", port="power", call=call, time_ns=time_ns)
         return time_ns
@@ -199,7 +202,7 @@ def wait_ready(vehicle: Vehicle) -> None:
     if console is not None and vehicle._console is not None:
         vehicle.console_line(console.ready, within_s=READY_S)
     else:
-        vehicle.pass_time(1.0)
+        vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)
 
 
 @pytest.fixture
@@ -310,3 +313,8 @@ def bus_health(run: Run, item: pytest.Item) -> None:
     for role, port in (("console", live._console), ("power", live._power)):
         if port is not None:
             run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
+    try:
+        if live._power is not None:
+            live._power.check()
+    except RigError as error:
+        run.recorder.write("fault", why=str(error))

@@ -2,16 +2,14 @@
 
 TICK_MS = 5  # the main function's period
 
-BOOT_STAGES = (
-    (20, "boot: loader 2.1"),
-    (60, "boot: kernel 6.1"),
-    (110, "boot: services"),
-)
+BOOT_STAGES = ((20, "boot: loader 2.1"), (60, "boot: kernel 6.1"), (110, "boot: services"))
 READY_MS = 400
 READY_LINE = "cockpit ready"
 COM_START_MS = 150
 
 CYCLE_MS = {}  # message -> period where it differs from the matrix
+JITTER_MS = 0  # every second frame of ClusterStatus is this much late
+NEVER_SENT = ()
 SENT_CRC_XOR = 0
 SENT_COUNTER_STEP = 1
 SENT_LENGTH = {}  # message -> length where it differs from the matrix
@@ -24,7 +22,7 @@ TIMEOUT_MS = {"VehicleMotion": 200, "GearState": 200}
 HEAL_MS = 0
 ACCEPT_SHORT_FRAMES = False
 ACCEPT_REMOTE_FRAMES = False
-HANG_ON_UNKNOWN_ID = False
+MUTE_ON_UNKNOWN_MS = 0  # how long DisplayStatus stays away after an unknown identifier
 
 SPEED_GAIN = 1.02
 SPEED_OFFSET_KMH = 1.0
@@ -50,10 +48,12 @@ SEAT_COMMAND_DELAY_MS = 0
 SEAT_STEP = 1
 
 CHIME_DELAY_MS = 0
+CHIME_LEVEL_IDLE = 0
 BELT_HAS_PRIORITY = True
 
 POWER_DELAY_MS = 0
 SCREEN_ON_IN_OFF = False
+SCREEN_ON_VALUE = 1
 
 PANIC_AT_MS = None
 REBOOT_AT_MS = None

@@ -31,14 +31,15 @@ class Input:
             self.counter = counter
             if cal.CHECK_COUNTER and not 1 <= step <= 2:
                 return
-        if self.lost(now_ns):
+        if self.expired(now_ns):
             self.healed_ns = now_ns + cal.HEAL_MS * MS
         self.values, self.good_ns = self.message.unpack(data), now_ns
 
     def lost(self, now_ns):
-        if self.good_ns is None or (self.healed_ns is not None and now_ns < self.healed_ns):
-            return True
-        return self.timeout_ns is not None and now_ns - self.good_ns > self.timeout_ns
+        return self.expired(now_ns) or now_ns < self.healed_ns
+
+    def expired(self, now_ns):
+        return self.good_ns is None or (self.timeout_ns is not None and now_ns - self.good_ns > self.timeout_ns)
 
 
 class Delayed:
@@ -123,12 +124,12 @@ class Cockpit:
         self.console.sort()
         com_ns = now_ns + cal.COM_START_MS * MS
         self.cyclic = []
-        for n, message in enumerate(m for m in self.outputs.values() if m.cycle_ms):
+        for n, message in enumerate(m for m in self.outputs.values() if m.cycle_ms and m.name not in cal.NEVER_SENT):
             period = round(cal.CYCLE_MS.get(message.name, message.cycle_ms) * MS)
             self.cyclic.append([com_ns + n * 3 * MS, period, message])
         if cal.EXTRA_MESSAGE_ID is not None:
             self.cyclic.append([com_ns, 100 * MS, None])
-        self.counters, self.seen, self.hung = {}, [], False
+        self.counters, self.seen, self.mute_until_ns, self.late = {}, [], 0, False
         self.mode, self.gear = Delayed(OFF, cal.POWER_DELAY_MS), Delayed(BLANK, cal.GEAR_DELAY_MS)
         self.invalid = Delayed(True, cal.INVALID_SPEED_DELAY_MS)
         self.lamps = {n: Delayed(0, cal.TELLTALE_DELAY_MS) for n in LAMPS}
@@ -147,17 +148,23 @@ class Cockpit:
             at = self.due_ns
             while self.console and self.console[0][0] <= at:
                 lines.append(self.console.pop(0))
-            if at >= self.tick_ns and not self.hung:
+            if at >= self.tick_ns:
                 self.main(at, sent)
                 self.tick_ns += cal.TICK_MS * MS
             for entry in self.cyclic:
                 if entry[0] <= at:
-                    entry[0] += entry[1]
-                    if not self.hung:
+                    entry[0] += entry[1] + self.jitter(entry[2])
+                    if not (entry[2] is self.outputs["DisplayStatus"] and at < self.mute_until_ns):
                         sent.append(self.packed(at, entry[2]))
-            dues = [self.tick_ns if not self.hung else at + 1000 * MS, *(e[0] for e in self.cyclic)]
+            dues = [self.tick_ns, *(e[0] for e in self.cyclic)]
             self.due_ns = min([*dues, self.console[0][0]] if self.console else dues)
         return sent, lines
+
+    def jitter(self, message):
+        if message is not self.outputs["ClusterStatus"]:
+            return 0
+        self.late = not self.late
+        return round(cal.JITTER_MS * MS) * (1 if self.late else -1)
 
     # ------------------------------------------------------------ the main function
 
@@ -183,7 +190,7 @@ class Cockpit:
         _, identifier, flags, data = frame
         found = self.inputs.get((identifier, bool(flags & EXT)))
         if found is None:
-            self.hung = self.hung or cal.HANG_ON_UNKNOWN_ID
+            self.mute_until_ns = now + cal.MUTE_ON_UNKNOWN_MS * MS
             return
         if flags & RTR:
             if not cal.ACCEPT_REMOTE_FRAMES:
@@ -288,10 +295,10 @@ class Cockpit:
         return values | {f"{n}Lamp": light.value for n, light in self.lights.items()}
 
     def fill_DisplayStatus(self, now):
-        return {"RearViewShown": int(self.shown), "ScreenState": self.screen, "RearViewFrame": self.image}
+        return {"RearViewShown": int(self.shown), "ScreenState": self.screen and cal.SCREEN_ON_VALUE, "RearViewFrame": self.image}
 
     def fill_ChimeStatus(self, now):
-        return {"Chime": self.chime.value, "ChimeLevel": 3 if self.chime.value else 0}
+        return {"Chime": self.chime.value, "ChimeLevel": 3 if self.chime.value else cal.CHIME_LEVEL_IDLE}
 
     def fill_ClimateCommand(self, now):
         return {"ClimateSequence": self.climate.sequence, "TargetTemperature": self.climate.shown}

@@ -16,7 +16,7 @@ CRC16 = crc_table(0x1021, 16)
 
 
 def crc8(data, value=0):
-    """CRC-8 SAE-J1850 without the final inversion's double: AUTOSAR profile 1 starts and ends it with 0x00."""
+    """CRC-8 with the SAE-J1850 polynomial; profile 1 starts and ends it with 0x00."""
     for byte in data:
         value = CRC8[value ^ byte]
     return value

@@ -1,0 +1,23 @@
+# Two commands do all the set-up: make certify, make test.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: certify test bench clean
+
+certify: $(STAMP)            ## certify the reference cockpit on the simulated rig; report and matrix
+	$(BIN)/shipei demo
+
+test: $(STAMP)               ## everything that CI runs
+	$(BIN)/tox run
+
+bench: $(STAMP)              ## the figures of the README, beside their peers
+	$(BIN)/python -m benchmarks
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --editable ".[dev,report]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .tox build dist runs

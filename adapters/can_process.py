@@ -1,0 +1,228 @@
+"""The owner of a real-time bus: a process of its own that captures every frame into the trace and sends what is cyclic.
+
+A test that computes, hangs or dies neither delays a stimulus nor loses evidence. Commands come as JSON lines on standard
+input, answers go as JSON lines to standard output; frames go through the trace file, which the test process maps.
+"""
+
+import heapq
+import json
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import can
+import numpy as np
+
+from adapters.confine import die_with_parent
+from adapters.hub import SYNC
+from adapters.hub_bus import HubBus
+from harness.errors import Fault
+from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
+from harness.trace import PACK, Trace
+
+BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
+LAG_NS = 20_000_000  # how far behind the clock a python-can driver may hand over a frame
+
+
+class Owner:
+    """One bus: what is due to be sent, and how well this process is served by the host."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.cycles: dict[int, list[Any]] = {}  # id -> [generation, period_ns, payloads, flags, counter]
+        self.due: list[tuple[int, int, int]] = []  # (due_ns, id, generation)
+        self.stall_ns, self.errors, self.lost = 0, 0, 0
+        self.beat_ns = time.monotonic_ns()
+        self.commands = b""
+        self.closing = False
+
+    # ------------------------------------------------------------ what a kind of bus does
+
+    def transmit(self, identifier: int, flags: int, data: bytes) -> None:
+        raise NotImplementedError
+
+    def receive(self, timeout_s: float) -> None:
+        raise NotImplementedError
+
+    def state(self) -> str:
+        return "active"
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        while not self.closing:
+            now_ns = time.monotonic_ns()
+            self.stall_ns = max(self.stall_ns, now_ns - self.beat_ns - BEAT_NS)
+            self.beat_ns = now_ns
+            while self.due and self.due[0][0] <= now_ns:
+                self.send_due(heapq.heappop(self.due))
+            self.beat(now_ns)
+            wake_ns = min(self.due[0][0] if self.due else now_ns + BEAT_NS, now_ns + BEAT_NS)
+            self.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
+            self.obey()
+
+    def beat(self, now_ns: int) -> None:
+        """Once a round; the hub's owner asks for a stamp here."""
+
+    def send_due(self, entry: tuple[int, int, int]) -> None:
+        due_ns, identifier, generation = entry
+        cycle = self.cycles.get(identifier)
+        if cycle is None or cycle[0] != generation:
+            return
+        self.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
+        cycle[4] += 1
+        next_ns = due_ns + cycle[1]
+        now_ns = time.monotonic_ns()
+        if next_ns < now_ns - 10 * cycle[1]:  # after a long stall do not send a burst
+            next_ns = now_ns
+        heapq.heappush(self.due, (next_ns, identifier, generation))
+
+    def obey(self) -> None:
+        if not select.select([0], [], [], 0)[0]:
+            return
+        chunk = os.read(0, 1 << 20)
+        if not chunk:  # the test process is gone
+            self.closing = True
+            return
+        self.commands += chunk
+        *lines, self.commands = self.commands.split(b"\n")
+        for line in lines:
+            self.command(json.loads(line))
+
+    def command(self, order: dict[str, Any]) -> None:
+        what = order["do"]
+        if what == "send":
+            self.transmit(order["id"], order["flags"], bytes.fromhex(order["data"]))
+        elif what == "cycle":
+            self.change_cycle(order)
+        elif what == "stop":
+            self.cycles.pop(order["id"], None)
+        elif what == "health":
+            say({"state": self.state(), "lost": self.lost, "errors": self.errors, "stall_ns": self.stall_ns})
+            self.stall_ns = self.errors = 0
+        elif what == "close":
+            self.closing = True
+
+    def change_cycle(self, order: dict[str, Any]) -> None:
+        payloads = [bytes.fromhex(p) for p in order["payloads"]]
+        before = self.cycles.get(order["id"])
+        if before is not None and before[1] == order["period_ns"]:
+            before[2], before[3] = payloads, order["flags"]
+            return
+        generation = before[0] + 1 if before else 0
+        self.cycles[order["id"]] = [generation, order["period_ns"], payloads, order["flags"], before[4] if before else 0]
+        heapq.heappush(self.due, (time.monotonic_ns(), order["id"], generation))
+
+
+class HubOwner(Owner):
+    """On the hub: whole blocks, and SYNC records that tell up to when everything has been heard."""
+
+    def __init__(self, trace: Trace, bus: HubBus) -> None:
+        super().__init__(trace)
+        self.bus = bus
+        self.asked_ns = 0
+
+    def transmit(self, identifier: int, flags: int, data: bytes) -> None:
+        self.bus.send_block(PACK.pack(0, identifier, flags & ~TX, 0, len(data), data), 5.0)
+
+    def beat(self, now_ns: int) -> None:
+        if not self.asked_ns:
+            self.asked_ns = now_ns
+            self.bus.send_block(PACK.pack(0, 0, SYNC, 0, 0, b""), 5.0)
+
+    def receive(self, timeout_s: float) -> None:
+        if not select.select([self.bus.fileno(), 0], [], [], timeout_s)[0]:
+            return
+        rows = self.bus.recv_block(0.0)
+        if not len(rows):
+            return
+        syncs = rows["flags"] & SYNC != 0
+        self.trace.extend(rows[~syncs] if syncs.any() else rows)
+        if syncs.any():
+            stamp_ns = int(rows["time_ns"][np.flatnonzero(syncs)[-1]])
+            self.stall_ns = max(self.stall_ns, stamp_ns - self.asked_ns - BEAT_NS)
+            self.asked_ns = 0
+            self.trace.captured(stamp_ns)
+
+
+class DriverOwner(Owner):
+    """Any other python-can interface: messages one at a time, stamps mapped to CLOCK_MONOTONIC."""
+
+    def __init__(self, trace: Trace, bus: can.BusABC) -> None:
+        super().__init__(trace)
+        self.bus = bus
+        self.epoch_ns = time.monotonic_ns() - time.time_ns()
+
+    def transmit(self, identifier: int, flags: int, data: bytes) -> None:
+        self.bus.send(
+            can.Message(
+                arbitration_id=identifier,
+                is_extended_id=bool(flags & EXT),
+                is_remote_frame=bool(flags & RTR),
+                is_fd=bool(flags & FD),
+                bitrate_switch=bool(flags & BRS),
+                data=data,
+            )
+        )
+        if not getattr(self.bus, "receive_own_messages", False):
+            self.trace.append(time.monotonic_ns(), identifier, flags | TX, data)
+
+    def receive(self, timeout_s: float) -> None:
+        message = self.bus.recv(min(timeout_s, BEAT_NS / 1e9))
+        before_ns = time.monotonic_ns()
+        while message is not None:
+            self.keep(message)
+            message = self.bus.recv(0)
+        self.trace.captured(before_ns - LAG_NS if self.trace.count else before_ns, self.lost)
+
+    def keep(self, message: can.Message) -> None:
+        now_ns = time.monotonic_ns()
+        stamp_ns = round(message.timestamp * 1e9) + self.epoch_ns
+        if not now_ns - 3_600_000_000_000 < stamp_ns <= now_ns:  # not an epoch stamp: the moment of its arrival
+            stamp_ns = now_ns
+        flags = (
+            (EXT if message.is_extended_id else 0)
+            | (RTR if message.is_remote_frame else 0)
+            | (ERROR if message.is_error_frame else 0)
+            | (FD if message.is_fd else 0)
+            | (BRS if message.bitrate_switch else 0)
+            | (ESI if message.error_state_indicator else 0)
+            | (0 if message.is_rx else TX)
+        )
+        self.errors += message.is_error_frame
+        self.trace.append(stamp_ns, message.arbitration_id, flags, bytes(message.data))
+
+    def state(self) -> str:
+        try:
+            return {"ACTIVE": "active", "PASSIVE": "passive", "ERROR": "off"}[self.bus.state.name]
+        except NotImplementedError:
+            return "active"
+
+
+def say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main(settings: dict[str, Any]) -> int:
+    """Open the bus and own it until told to close. What goes wrong is said in one line, and the exit code is 3."""
+    die_with_parent()
+    trace = Trace(Path(settings["trace"]), settings["name"])
+    try:
+        with can.Bus(**settings["bus"]) as bus:
+            owner = HubOwner(trace, bus) if isinstance(bus, HubBus) else DriverOwner(trace, bus)
+            say({"ready": True})
+            owner.run()
+    except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:
+        say({"error": f"{type(error).__name__}: {error}"})
+        return 3
+    finally:
+        trace.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,166 @@
+"""A CAN bus behind any interface that python-can knows; a process of its own owns it (adapters.can_process)."""
+
+import json
+import select
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.subprocesses import Process, end, start_module
+from harness.errors import RigError
+from harness.model import noun
+from harness.ports import Bench, Cycle, Frame, Health
+from harness.trace import Reader, Rows
+
+START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
+POLL_S = 0.001
+OPENING_S = 0.2
+
+
+class OwnedBus:
+    """The test process's side of a bus that another process owns."""
+
+    def __init__(self, process: Process, reader: Reader, name: str) -> None:
+        self.process, self.reader, self.name = process, reader, name
+        self.uncertainty_ns = 0
+        self._said = b""
+
+    # ------------------------------------------------------------ the port
+
+    def send(self, frame: Frame) -> None:
+        self.order(do="send", id=frame.id, flags=frame.flags, data=frame.data.hex())
+
+    def cycle(self, identifier: int, cycle: Cycle | None) -> None:
+        if cycle is None:
+            self.order(do="stop", id=identifier)
+        else:
+            payloads = [p.hex() for p in cycle.payloads]
+            self.order(do="cycle", id=identifier, period_ns=cycle.period_ns, payloads=payloads, flags=cycle.flags)
+
+    def rows(self, start: int = 0) -> Rows:
+        return self.reader.rows(start)
+
+    def now_ns(self) -> int:
+        return self.reader.until_ns
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        wanted, last_ns, moved = set(ids), self.reader.until_ns, time.monotonic()
+        while True:
+            until = self.reader.until_ns
+            count = self.reader.count
+            if count > seen:
+                if not wanted or not wanted.isdisjoint(self.reader.rows(seen)["id"].tolist()):
+                    return count
+                seen = count
+            if until >= until_ns:
+                return self.reader.count
+            if until > last_ns:
+                last_ns, moved = until, time.monotonic()
+            elif time.monotonic() - moved > HANG_S:
+                raise RigError(f"the owner of bus {self.name} has not moved for {HANG_S} s")
+            self.alive()
+            time.sleep(POLL_S)
+
+    def health(self) -> Health:
+        self.order(do="health")
+        return Health(**self.answer(ANSWER_S))
+
+    # ------------------------------------------------------------ the owner
+
+    def order(self, **order: Any) -> None:
+        self.alive()
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise RigError(f"the owner of bus {self.name} is gone: {error}") from error
+
+    def answer(self, within_s: float) -> dict[str, Any]:
+        """The owner's next line; what it says went wrong is raised."""
+        assert self.process.stdout
+        deadline = time.monotonic() + within_s
+        while b"\n" not in self._said:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self.process.stdout], [], [], left)[0]:
+                raise RigError(f"the owner of bus {self.name} did not answer within {within_s} s")
+            chunk = self.process.stdout.read1(65536)  # type: ignore[attr-defined]
+            if not chunk:
+                raise RigError(f"the owner of bus {self.name} ended with code {self.process.wait()}")
+            self._said += chunk
+        line, _, self._said = self._said.partition(b"\n")
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise RigError(f"bus {self.name}: {found['error']}")
+        return found
+
+    def alive(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            why = self.answer(0.1).get("error", "") if code == 3 else f"it ended with code {code}"
+            raise RigError(f"the owner of bus {self.name} is gone: {why}")
+
+
+@noun
+class PythonCan:
+    """Any interface that python-can knows; `on` names a hub port, for interface shipei_hub."""
+
+    interface: str
+    channel: str | None = None
+    on: str | None = None
+    fd: bool = False
+    bitrate: int | None = None
+    data_bitrate: int | None = None
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:
+        trace = bench.evidence / f"trace-{name}.bin"
+        with owned(self.settings(name, bench), name, trace) as bus:
+            yield bus
+
+    def settings(self, name: str, bench: Bench) -> dict[str, Any]:
+        """The arguments of can.Bus."""
+        found: dict[str, Any] = {"interface": self.interface, "receive_own_messages": True}
+        if self.on is not None:
+            found |= {"channel": str(bench.ports[self.on].path), "bus": name}
+        elif self.channel is None:
+            raise RigError(f"port {name} needs a channel, or `on: HUB`")
+        else:
+            found["channel"] = self.channel
+        if self.bitrate is not None:
+            found["bitrate"] = self.bitrate
+        if self.fd:
+            found |= {"fd": True} | ({"data_bitrate": self.data_bitrate} if self.data_bitrate else {})
+        return found
+
+
+@contextmanager
+def owned(bus: dict[str, Any], name: str, trace: Path) -> Iterator[OwnedBus]:
+    """Start a bus's owner; end it afterwards. Raises RigError when it does not open, or ended by itself."""
+    process = start_module("adapters.can_process", json.dumps({"bus": bus, "name": name, "trace": str(trace)}))
+    try:
+        port = OwnedBus(process, None, name)  # type: ignore[arg-type]
+        port.answer(START_S)
+        port.reader = Reader(trace)
+        prove(port)
+        yield port
+        if process.poll() is None:
+            port.order(do="close")
+        code = process.wait(ANSWER_S)
+        if code:
+            raise RigError(f"the owner of bus {name} ended with code {code}")
+    finally:
+        end(process)
+
+
+def prove(port: OwnedBus) -> None:
+    """Watch the clock for a moment: it must move, and how unsteadily it does is the bus's uncertainty."""
+    port.wait(1 << 60, time.monotonic_ns())
+    port.health()
+    port.wait(1 << 60, time.monotonic_ns() + round(OPENING_S * 1e9))
+    port.uncertainty_ns = 200_000 + port.health().stall_ns
+
+
+__all__ = ["OwnedBus", "PythonCan"]

@@ -1,0 +1,163 @@
+"""An item that runs in real time as a process: any executable, its console on a PTY, its buses on the hub."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters.confine import confined
+from harness.errors import RigError
+from harness.model import noun
+from harness.ports import Bench
+
+RESTART_S = 0.05
+MOST_RESTARTS = 100
+OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+
+
+class Program:
+    """The item's supply: power is a start and a kill; an item that exits has reset itself and is started again."""
+
+    uncertainty_ns = 1_000_000
+
+    def __init__(self, artefact: Path, work: Path, environment: dict[str, str]) -> None:
+        self.artefact, self.work, self.environment = artefact, work, environment
+        self.child: subprocess.Popen[bytes] | None = None
+        self.powered = False
+        self.broken = ""
+        self.restarts = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self.item_side, self._item_slave = pty_pair()  # the item's terminal
+        self.bench_side, bench_slave = pty_pair()  # what the console port opens by its name
+        self.console_path = os.ttyname(bench_slave)
+        self._bench_slave = bench_slave
+        self._threads = [threading.Thread(target=t, daemon=True) for t in (self.relay, self.keep_alive)]
+        for thread in self._threads:
+            thread.start()
+
+    # ------------------------------------------------------------ the port
+
+    def on(self) -> int:
+        with self._lock:
+            if not self.powered:
+                self.powered, self.restarts = True, 0
+                return self.start()
+            return time.monotonic_ns()
+
+    def off(self) -> int:
+        with self._lock:
+            self.powered = False
+            self.kill()
+            return time.monotonic_ns()
+
+    def check(self) -> None:
+        """Raises RigError if something other than the bench or the item itself ended the item."""
+        if self.broken:
+            raise RigError(self.broken)
+
+    # ------------------------------------------------------------ the process
+
+    def start(self) -> int:
+        name = os.ttyname(self._item_slave)
+        source, sink = os.open(name, os.O_RDONLY | os.O_NOCTTY), os.open(name, os.O_WRONLY | os.O_NOCTTY)
+        time_ns = time.monotonic_ns()
+        try:
+            with (self.work / "stderr.txt").open("ab") as errors:
+                self.child = subprocess.Popen(
+                    [str(self.artefact)],
+                    stdin=source,
+                    stdout=sink,
+                    stderr=errors,
+                    start_new_session=True,
+                    **confined(self.work, self.environment),
+                )
+        except OSError as error:
+            raise RigError(f"the artefact cannot be started: {error.strerror}") from error
+        finally:
+            os.close(source)
+            os.close(sink)
+        return time_ns
+
+    def kill(self) -> None:
+        child, self.child = self.child, None
+        if child is not None:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+
+    def keep_alive(self) -> None:
+        """Start the item again when it exits; one that was killed from outside stays down and voids the run."""
+        while not self._closing.wait(0.01):
+            with self._lock:
+                child = self.child
+                code = child.poll() if child is not None and self.powered else None
+                if code is None:
+                    continue
+                self.child = None
+                if code in OUTSIDE:
+                    self.broken = f"the item was killed from outside (signal {-code})"
+                    continue
+                self.restarts += 1
+                if self.restarts <= MOST_RESTARTS and not self._closing.wait(RESTART_S):
+                    self.start()
+
+    def relay(self) -> None:
+        """Console bytes between the item's terminal and the bench's, both ways."""
+        pairs = {self.item_side: self.bench_side, self.bench_side: self.item_side}
+        while not self._closing.is_set():
+            for readable in select.select(list(pairs), [], [], 0.1)[0]:
+                chunk = os.read(readable, 65536)
+                if select.select([], [pairs[readable]], [], 0)[1]:  # nobody reads: it is lost, as on a wire
+                    os.write(pairs[readable], chunk[:4096])
+                    if len(chunk) > 4096 and select.select([], [pairs[readable]], [], 0.1)[1]:
+                        os.write(pairs[readable], chunk[4096:])
+
+    def close(self) -> None:
+        self.off()
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(2.0)
+        for each in (self.item_side, self._item_slave, self.bench_side, self._bench_slave):
+            os.close(each)
+
+
+def pty_pair() -> tuple[int, int]:
+    """(master, slave) of a raw PTY."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    return master, slave
+
+
+@noun
+class ProgramTarget:
+    """The item as a process on this host; `on` names the hub that carries its buses."""
+
+    on: str = "hub"
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[Program]:
+        work = bench.work / "item"
+        work.mkdir(parents=True, exist_ok=True)
+        artefact = work / "artefact"
+        shutil.copyfile(bench.item.files["application"], artefact)
+        artefact.chmod(0o500)
+        environment = {
+            "SHIPEI_HUB": str(bench.ports[self.on].path),
+            "SHIPEI_BUSES": " ".join(bench.item.interface.buses),
+        }
+        program = Program(artefact, work, environment)
+        try:
+            yield program
+            program.check()
+        finally:
+            program.close()
