@@ -123,14 +123,14 @@ class HubOwner(Owner):
     def __init__(self, trace: Trace, bus: HubBus) -> None:
         super().__init__(trace)
         self.bus = bus
-        self.asked_ns = 0
+        self.asked_ns, self.waiting = 0, False
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None:
         self.bus.send_block(PACK.pack(0, identifier, flags & ~TX, 0, len(data), data), 5.0)
 
     def beat(self, now_ns: int) -> None:
-        if not self.asked_ns:
-            self.asked_ns = now_ns
+        if not self.waiting and now_ns - self.asked_ns >= BEAT_NS:
+            self.waiting, self.asked_ns = True, now_ns
             self.bus.send_block(PACK.pack(0, 0, SYNC, 0, 0, b""), 5.0)
 
     def receive(self, timeout_s: float) -> None:
@@ -143,8 +143,8 @@ class HubOwner(Owner):
         self.trace.extend(rows[~syncs] if syncs.any() else rows)
         if syncs.any():
             stamp_ns = int(rows["time_ns"][np.flatnonzero(syncs)[-1]])
-            self.stall_ns = max(self.stall_ns, stamp_ns - self.asked_ns - BEAT_NS)
-            self.asked_ns = 0
+            self.stall_ns = max(self.stall_ns, stamp_ns - self.asked_ns)
+            self.waiting = False
             self.trace.captured(stamp_ns)
 
 

@@ -15,7 +15,7 @@ from harness.ports import Bench, Cycle, Frame, Health
 from harness.trace import Reader, Rows
 
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
-POLL_S = 0.001
+POLL_S = 0.002
 OPENING_S = 0.2
 
 

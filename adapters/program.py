@@ -97,7 +97,7 @@ class Program:
 
     def keep_alive(self) -> None:
         """Start the item again when it exits; one that was killed from outside stays down and voids the run."""
-        while not self._closing.wait(0.01):
+        while not self._closing.wait(0.02):
             with self._lock:
                 child = self.child
                 code = child.poll() if child is not None and self.powered else None

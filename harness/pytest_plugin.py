@@ -199,7 +199,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
 
 def wait_ready(vehicle: Vehicle) -> None:
     console = vehicle.interface.console
-    if console is not None and vehicle._console is not None:
+    if console is not None and vehicle.console_port is not None:
         vehicle.console_line(console.ready, within_s=READY_S)
     else:
         vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)
@@ -218,6 +218,7 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     yield powered
     powered.restore()
     powered.pass_time(SETTLE_S)
+    health(run, powered, provoked=bool(request.node.get_closest_marker("provokes")))
 
 
 @pytest.fixture
@@ -277,7 +278,6 @@ def pytest_runtest_makereport(
     elif report.when == "call":
         show_limits(planned, item.stash[MEASURED], report)
     elif report.when == "teardown":
-        bus_health(run, item)
         run.write("ended")
     return report
 
@@ -298,23 +298,20 @@ def show_limits(planned: PlannedRequirement, measured: list[Event], report: pyte
         report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *outside])
 
 
-def bus_health(run: Run, item: pytest.Item) -> None:
-    """After every test: no lost frame, no error, every controller active, unless the test provokes it."""
-    live = item.funcargs.get("vehicle") if hasattr(item, "funcargs") else None  # type: ignore[attr-defined]
-    if not isinstance(live, Vehicle):
-        return
+def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
+    """After every test: no lost frame, no error, every controller active (unless provoked), the device alive or dead by itself."""
     for name, net in live.networks.items():
-        health = net.bus.health()
-        run.write("clock", port="bus", name=name, uncertainty_ns=net.bus.uncertainty_ns + health.stall_ns)
-        if health.lost:
-            run.recorder.write("fault", why=f"{name}: {health.lost} frames were lost")
-        if (health.errors or health.state != "active") and not item.get_closest_marker("provokes"):
-            run.write("health", port=name, why=f"{name}: the bench's controller is {health.state}, {health.errors} error frames")
-    for role, port in (("console", live._console), ("power", live._power)):
+        found = net.bus.health()
+        run.write("clock", port="bus", name=name, uncertainty_ns=net.bus.uncertainty_ns + found.stall_ns)
+        if found.lost:
+            run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")
+        if (found.errors or found.state != "active") and not provoked:
+            run.write("health", port=name, why=f"{name}: the bench's controller is {found.state}, {found.errors} error frames")
+    for role, port in (("console", live.console_port), ("power", live.power_port)):
         if port is not None:
             run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
     try:
-        if live._power is not None:
-            live._power.check()
+        if live.power_port is not None:
+            live.power_port.check()
     except RigError as error:
         run.recorder.write("fault", why=str(error))

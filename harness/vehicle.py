@@ -49,7 +49,7 @@ class Vehicle:
         self, networks: Mapping[str, Network], console: Console | None, power: Power | None, interface: Interface
     ) -> None:
         self.networks, self.interface = networks, interface
-        self._console, self._power = console, power
+        self.console_port, self.power_port = console, power
         self.by_path = {path: (net, mapped) for net in networks.values() for path, mapped in net.paths.items()}
         self.time_ns = 0
 
@@ -287,15 +287,15 @@ class Vehicle:
 
     @property
     def power(self) -> Power:
-        if self._power is None:
+        if self.power_port is None:
             raise SuiteError("this rig has no power port; the requirement must say needs: {ports: [power]}")
-        return self._power
+        return self.power_port
 
     @property
     def console(self) -> Console:
-        if self._console is None:
+        if self.console_port is None:
             raise SuiteError("this rig has no console port; the requirement must say needs: {ports: [console]}")
-        return self._console
+        return self.console_port
 
     def pass_time(self, seconds: float) -> None:
         """Let wire time pass."""
