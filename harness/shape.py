@@ -72,14 +72,15 @@ class Document:
 
     def _plain(self, node: yaml.Node, path: Path_) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
+        kind = node.tag.rsplit(":", 1)[-1]
+        if kind not in {*SCALARS, "map", "seq", "timestamp"}:
+            self.mistake(path, f"the tag {node.tag!r} is not allowed: values only")
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(child, (*path, i)) for i, child in enumerate(node.value)]
-        kind = node.tag.rsplit(":", 1)[-1]
-        if kind not in SCALARS:
-            if kind != "timestamp":
-                self.mistake(path, f"the tag {node.tag!r} is not allowed: values only")
+        if kind not in SCALARS:  # a date: people mean its text
             return node.value
         constructor = yaml.constructor.SafeConstructor()
         return getattr(constructor, f"construct_yaml_{kind}")(node)

@@ -64,6 +64,8 @@ class Column:
 
     def labels(self) -> list[Any]:
         """Values as people name them: the value table's text where there is one."""
+        if not self.choices:
+            return list(self.values.tolist())
         return [self.choices.get(int(raw), value) for raw, value in zip(self.raw, self.values.tolist(), strict=True)]
 
 
@@ -234,7 +236,8 @@ def raw_values(extraction: Extraction, word: Any) -> Values:
         raw = part if raw is None else (raw << np.uint64(piece.bits)) | part
     assert raw is not None
     if extraction.is_float:
-        return raw.astype(f"<u{extraction.bits // 8}").view(f"<f{extraction.bits // 8}").astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return raw.astype(f"<u{extraction.bits // 8}").view(f"<f{extraction.bits // 8}").astype(np.float64)
     if extraction.signed:
         spare = np.uint64(64 - extraction.bits)
         return (raw << spare).view(np.int64) >> spare.astype(np.int64)
@@ -251,6 +254,7 @@ def physical(extraction: Extraction, raw: Values) -> Values:
             return raw.astype(np.int64) * int(scale) + int(offset)
         return np.array([int(r) * int(scale) + int(offset) for r in raw.tolist()], dtype=object)
     values = raw.astype(np.float64)
-    values *= scale
-    values += offset
+    with np.errstate(all="ignore"):  # a device may send NaN and infinity as a float
+        values *= scale
+        values += offset
     return values
