@@ -52,10 +52,7 @@ def bit_counts(identifier: int, flags: int, data: bytes) -> tuple[int, int]:
     (112, 0)
     """
     remote = bool(flags & RTR)
-    if flags & EXT:
-        arbitration = f"0{identifier >> 18:011b}11{identifier & 0x3FFFF:018b}"
-    else:
-        arbitration = f"0{identifier:011b}"
+    arbitration = f"0{identifier >> 18:011b}11{identifier & 262143:018b}" if flags & EXT else f"0{identifier:011b}"
     payload = "".join(f"{byte:08b}" for byte in data)
     if not flags & FD:
         control = f"{int(remote)}{'' if flags & EXT else '0'}{'00' if flags & EXT else '0'}{len(data):04b}"

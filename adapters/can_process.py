@@ -113,7 +113,13 @@ class Owner:
             before[2], before[3] = payloads, order["flags"]
             return
         generation = before[0] + 1 if before else 0
-        self.cycles[order["id"]] = [generation, order["period_ns"], payloads, order["flags"], before[4] if before else 0]
+        self.cycles[order["id"]] = [
+            generation,
+            order["period_ns"],
+            payloads,
+            order["flags"],
+            before[4] if before else 0,
+        ]
         heapq.heappush(self.due, (time.monotonic_ns(), order["id"], generation))
 
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from adapters.can_bits import ERROR_FRAME_BITS, duration_ns
-from adapters.simulation import FAR, Sent, World
+from adapters.simulation import FAR, World
+from adapters.stepper import Sent
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import ERROR, EXT, TX, Bench, Cycle, Frame, Health
@@ -35,11 +36,13 @@ class SimulatedBus:
 
     uncertainty_ns = 0
 
-    def __init__(self, world: World, recipe: "SimulatedCan", bitrate: int, data_bitrate: int | None, trace: Trace) -> None:
+    def __init__(
+        self, world: World, recipe: "SimulatedCan", bitrate: int, data_bitrate: int | None, trace: Trace
+    ) -> None:
         self.world, self.recipe, self.trace = world, recipe, trace
         self.bitrate, self.data_bitrate = bitrate, data_bitrate
         self.number = len(world.buses)
-        self.random = random.Random(recipe.seed)  # noqa: S311
+        self.random = random.Random(recipe.seed)
         self.waiting: list[Pending] = []
         self.later: list[tuple[int, Pending]] = []  # not ready yet
         self.on_wire: Pending | None = None
@@ -142,7 +145,9 @@ class SimulatedBus:
         self.on_wire = None
         _, _, _, sender, identifier, flags, data = pending
         controller = self.controllers[sender]
-        forced = self.recipe.bus_off_at_s is not None and sender == BENCH and self.free_ns >= self.recipe.bus_off_at_s * 1e9
+        forced = (
+            self.recipe.bus_off_at_s is not None and sender == BENCH and self.free_ns >= self.recipe.bus_off_at_s * 1e9
+        )
         if forced or (self.recipe.corruption and self.random.random() < self.recipe.corruption):
             self.corrupt(pending, controller)
             return

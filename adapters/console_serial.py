@@ -22,7 +22,7 @@ class SerialPort:
 
     uncertainty_ns = 10_000_000  # a reader thread beside a busy test
 
-    def __init__(self, port: serial.SerialBase, log: Path) -> None:
+    def __init__(self, port: serial.Serial, log: Path) -> None:
         self._port = port
         self._assembler = Assembler(log)
         self._closing = threading.Event()

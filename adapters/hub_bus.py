@@ -117,7 +117,9 @@ class HubBus(can.BusABC):
         self._rest = data[whole:]
         rows = np.frombuffer(data[:whole], ROW)
         if (rows["flags"] & OVERRUN).any():
-            raise can.CanOperationError("frames were lost: this client did not read fast enough, and the hub dropped it")
+            raise can.CanOperationError(
+                "frames were lost: this client did not read fast enough, and the hub dropped it"
+            )
         return rows
 
     def fileno(self) -> int:

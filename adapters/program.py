@@ -9,7 +9,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.confine import confined
@@ -89,10 +89,8 @@ class Program:
     def kill(self) -> None:
         child, self.child = self.child, None
         if child is not None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             child.wait()
 
     def keep_alive(self) -> None:

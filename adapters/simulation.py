@@ -159,5 +159,3 @@ class SimulatedConsole:
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedConsoleView]:
         yield SimulatedConsoleView(bench.ports[self.on])
-
-

@@ -34,7 +34,8 @@ class Stepper:
                 stderr=errors,
                 **confined(work, {"SHIPEI_STEPPER": "1"}),
             )
-        assert self.child.stdin and self.child.stdout
+        assert self.child.stdin
+        assert self.child.stdout
         self.sink, self.source = self.child.stdin.fileno(), self.child.stdout.fileno()
         self.readable = select.poll()
         self.readable.register(self.source, select.POLLIN)

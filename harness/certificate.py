@@ -95,7 +95,10 @@ def statement(plan: Plan, verdict: Verdict, opened: Mapping[str, float]) -> dict
             "vendor": plan.vendor,
             "profile": plan.profile,
             "rig": {"name": plan.rig, "kind": plan.rig_kind, "uncertainty_ms": dict(opened)},
-            "image": {"arrived": "copied, digest checked after the copy", "sha256": plan.digests.get("artefact:application")},
+            "image": {
+                "arrived": "copied, digest checked after the copy",
+                "sha256": plan.digests.get("artefact:application"),
+            },
             "inputs": dict(plan.digests),
             "plan": plan.id,
             "record": {"sha256": verdict.record_sha256},
@@ -129,7 +132,9 @@ def sign(plan: Plan, verdict: Verdict, opened: Mapping[str, float], key_file: Pa
     envelope.sign(CryptoSigner(key))
     found = envelope.to_dict()
     return Certificate(
-        payload=found["payload"], payloadType=found["payloadType"], signatures=tuple(dict(s) for s in found["signatures"])
+        payload=found["payload"],
+        payloadType=found["payloadType"],
+        signatures=tuple(dict(s) for s in found["signatures"]),
     )
 
 
@@ -172,7 +177,9 @@ def check_signature(file: Path, parsed: Mapping[str, Any], public: Ed25519Public
             raise BadInput(f"{file}: was not signed with {whose}")
         Envelope.from_dict({**parsed, "signatures": signatures}).verify([key], 1)
     except VerificationError:
-        raise BadInput(f"{file}: the signature does not belong to the content: it was altered, or signed by another key") from None
+        raise BadInput(
+            f"{file}: the signature does not belong to the content: it was altered, or signed by another key"
+        ) from None
     except (KeyError, TypeError, AttributeError, ValueError, binascii.Error) as error:
         raise BadInput(f"{file}: not a DSSE envelope: {error}") from None
 
@@ -184,7 +191,9 @@ def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
         if found["_type"] != STATEMENT or found["predicateType"] not in (PREDICATE, VIRTUAL_PREDICATE):
             raise BadInput(f"{file}: signed, but not a shipei certificate ({found['predicateType']})")
         if len(found["subject"]) != 1:
-            raise BadInput(f"{file}: has {len(found['subject'])} subjects; a certificate is about exactly one combination")
+            raise BadInput(
+                f"{file}: has {len(found['subject'])} subjects; a certificate is about exactly one combination"
+            )
         outcomes = {r["outcome"] for r in found["predicate"]["requirements"] if r["level"] == "mandatory"}
         if found["predicate"]["decision"] != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
             raise BadInput(f"{file}: signed, but its own outcomes do not make a certificate")

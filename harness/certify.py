@@ -26,7 +26,9 @@ class Certified:
     certificate: Path | None
 
 
-def make_plan(submission: Path, rig_name: str, profile: str | None = None, only: str | None = None) -> tuple[Plan, Path]:
+def make_plan(
+    submission: Path, rig_name: str, profile: str | None = None, only: str | None = None
+) -> tuple[Plan, Path]:
     """The plan and the rig's file."""
     rig_file = rig.locate(rig_name)
     return plans.make(submission, rig_file, profile_file(profile) if profile else None, only), rig_file

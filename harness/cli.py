@@ -28,7 +28,12 @@ from harness.model import (
 )
 from harness.paths import EXAMPLES
 
-app = typer.Typer(help="Certify a software image on a chip x OS x application, and show why.", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Certify a software image on a chip x OS x application, and show why.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
 rig_app = typer.Typer(help="Benches.", no_args_is_help=True)
 submission_app = typer.Typer(help="What vendors hand in.", no_args_is_help=True)
 key_app = typer.Typer(help="Signing keys.", no_args_is_help=True)
@@ -102,7 +107,9 @@ def certify_command(
 
 
 @command(app, "demo")
-def demo_command(folder: Runs = Path("runs"), rig_name: RigName = "sim", report: Report = True, as_json: Json = False) -> int:
+def demo_command(
+    folder: Runs = Path("runs"), rig_name: RigName = "sim", report: Report = True, as_json: Json = False
+) -> int:
     """Build the reference cockpit and certify it; ends with the matrix."""
     from rigs.ecus import build
 
@@ -121,7 +128,9 @@ def plan_command(
     submission: SubmissionPath,
     rig_name: RigName = "sim",
     profile: ProfileName = None,
-    only: Annotated[str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan here.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -139,7 +148,9 @@ def run_command(
     rig_name: RigName = "sim",
     folder: Runs = Path("runs"),
     profile: ProfileName = None,
-    only: Annotated[str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Plan and carry out the tests; leaves a sealed record and no verdict."""
@@ -163,7 +174,8 @@ def judge_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], 
 
 @command(app, "rejudge")
 def rejudge_command(
-    folder: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's folder, or the run that holds it.")], as_json: Json = False
+    folder: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's folder, or the run that holds it.")],
+    as_json: Json = False,
 ) -> int:
     """Run the suites again on the recorded traces, without a rig, and judge anew."""
     folder = folder / certify.RECORD if (folder / certify.RECORD).is_dir() else folder
@@ -174,7 +186,9 @@ def rejudge_command(
 
 
 @command(app, "sign")
-def sign_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], key: KeyFile = None, as_json: Json = False) -> int:
+def sign_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")], key: KeyFile = None, as_json: Json = False
+) -> int:
     """Judge a run's record anew and, if it is certified, sign a certificate."""
     show.plain({"certificate": str(certify.sign_run(run, key))}, as_json)
     return 0
@@ -231,7 +245,9 @@ def schema_command(
 @command(rig_app, "check")
 def rig_check_command(
     rig_name: Annotated[str, typer.Argument(metavar="RIG", help="sim, hub, or a rig file.")],
-    submission: Annotated[Path | None, typer.Option("--submission", help="Check with this item; else the reference cockpit.")] = None,
+    submission: Annotated[
+        Path | None, typer.Option("--submission", help="Check with this item; else the reference cockpit.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Read a rig file, open every port with an item on it, and say what works."""
@@ -277,7 +293,9 @@ def submission_unpack(
 
 
 @command(key_app, "new")
-def key_new(file: Annotated[Path, typer.Argument(help="Where to write the private key.")], as_json: Json = False) -> int:
+def key_new(
+    file: Annotated[Path, typer.Argument(help="Where to write the private key.")], as_json: Json = False
+) -> int:
     """Make an Ed25519 key pair for the lab."""
     show.plain({"private": str(file), "public": str(certificate.new_key(file))}, as_json)
     return 0

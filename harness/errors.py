@@ -1,10 +1,10 @@
 """Faults, named by who must act on them.
 
-    Fault
-    ├── BadInput       the person who wrote the file or typed the command (exit code 2)
-    ├── DeviceError    the vendor: the device did something wrong (FAIL)
-    ├── SuiteError     the suite's author: the test is wrong (ERROR)
-    └── RigError       the lab: a port, the host or a file failed (MISS, exit code 3)
+Fault
+├── BadInput       the person who wrote the file or typed the command (exit code 2)
+├── DeviceError    the vendor: the device did something wrong (FAIL)
+├── SuiteError     the suite's author: the test is wrong (ERROR)
+└── RigError       the lab: a port, the host or a file failed (MISS, exit code 3)
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,8 @@ it passes inside the limits, the limits included, and fails outside.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from harness.model import Decision, Event, Judged, Limit, Measure, Measured, Outcome, Plan, PlannedRequirement, Verdict
 
@@ -76,7 +77,9 @@ def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan) -> Jud
         found = [e for e in events if e.what == "measured" and e.name == measure.name]
         measured.extend(against_limits(measure, e, uncertainty_ns, plan.clock_ms * 1e6) for e in found)
         if len(found) < measure.at_least and not any(o in (Outcome.FAIL, Outcome.MISS) for o, _ in reasons):
-            reasons.append((Outcome.ERROR, f"{measure.name} was measured {len(found)} times; {measure.at_least} are required"))
+            reasons.append(
+                (Outcome.ERROR, f"{measure.name} was measured {len(found)} times; {measure.at_least} are required")
+            )
     reasons.extend((m.outcome, in_words(m)) for m in measured)
     outcome = worst(o for o, _ in reasons) if reasons else Outcome.MISS
     reason = "; ".join(dict.fromkeys(text for o, text in reasons if o is outcome and outcome is not Outcome.PASS))
@@ -121,22 +124,24 @@ def against_limits(measure: Measure, event: Event, uncertainty_ns: dict[str, int
     )
 
 
-def number(limit: float | Limit | None, context: dict[str, object]) -> float | None:
+def number(limit: float | Limit | None, context: Mapping[str, Any]) -> float | None:
     """A limit as a number, from what was recorded with the measurement."""
     if isinstance(limit, Limit):
         assert limit.of is not None  # parameters were resolved by the plan
-        return float(context[limit.of]) * limit.times + limit.plus  # type: ignore[arg-type]
+        return float(context[limit.of]) * limit.times + limit.plus
     return limit
 
 
-def of_measure(measure: Measure, context: dict[str, object], uncertainty_ns: dict[str, int], promised_ns: float) -> float:
+def of_measure(
+    measure: Measure, context: Mapping[str, Any], uncertainty_ns: dict[str, int], promised_ns: float
+) -> float:
     """The uncertainty of a value, in its own unit: the sum over its two stamps."""
     if not measure.clocks:
         return 0.0
     each = [max(uncertainty_ns[c], promised_ns) for c in measure.clocks]
     total_ns = 2 * each[0] if len(each) == 1 else sum(each)
     if measure.unit == "%":
-        return 100 * total_ns / (float(context[measure.per or ""]) * 1e6)  # type: ignore[arg-type]
+        return 100 * total_ns / (float(context[measure.per or ""]) * 1e6)
     return total_ns / NS_PER[measure.unit]
 
 

@@ -333,7 +333,7 @@ class Certificate:
     """A DSSE envelope around an in-toto statement, as it lies on disk."""
 
     payload: str
-    payloadType: str  # noqa: N815 - the name is DSSE's
+    payloadType: str
     signatures: tuple[Mapping[str, str], ...]
 
 

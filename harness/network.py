@@ -112,7 +112,8 @@ class Network:
 
     def of_device(self, rows: Rows) -> Rows:
         """The frames that the bench did not send."""
-        return rows[(rows["flags"] & (TX | ERROR)) == 0]
+        found: Rows = rows[(rows["flags"] & (TX | ERROR)) == 0]
+        return found
 
     def from_device(self, message: str, rows: Rows) -> Decoded:
         return self.codec.message(message, self.of_device(rows))

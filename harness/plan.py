@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import rfc8785
 
@@ -69,7 +69,9 @@ def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path
     for name, bus in submission.interface.buses.items():
         port = rig.ports.get(name)
         if port is None:
-            document.mistake(("interface", "buses", name), f"the rig {rig.name} has no port {name!r}{meant(name, rig.ports)}")
+            document.mistake(
+                ("interface", "buses", name), f"the rig {rig.name} has no port {name!r}{meant(name, rig.ports)}"
+            )
         elif "bitrate" in port and port["bitrate"] != bus.bitrate:
             what = f"bitrate {bus.bitrate}, but port {name} of the rig {rig.name} runs at {port['bitrate']}"
             document.mistake(("interface", "buses", name, "bitrate"), what)
@@ -78,39 +80,20 @@ def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path
 
 
 def settle(
-    submission: Submission, submission_file: Path, rig: Rig, rig_file: Path, profile: Profile, profile_file: Path, only: str | None
+    submission: Submission,
+    submission_file: Path,
+    rig: Rig,
+    rig_file: Path,
+    profile: Profile,
+    profile_file: Path,
+    only: str | None,
 ) -> Plan:
-    """Choose the requirements and resolve their parameters."""
-    known = {i: (s, r) for s in suite.all_suites().values() for i, r in s.requirements.items()}
-    planned: list[PlannedRequirement] = []
-    not_applicable: list[LeftOut] = []
-    not_decidable: list[LeftOut] = []
-    for level in ("mandatory", "conditional", "recommended"):
-        for one in getattr(profile, level):
-            owner, requirement = known[one]
-            if only and not one.startswith(only):
-                continue
-            feature = requirement.applies.feature if requirement.applies else None
-            if feature is not None and feature not in submission.features:
-                if level == "mandatory":
-                    raise BadInput(f"{submission_file}: {one} is mandatory in {profile.name}, but feature {feature!r} is not declared")
-                not_applicable.append(LeftOut(id=one, reason=f"feature {feature} is not declared"))
-                continue
-            lacking = cannot_decide(requirement, rig)
-            if lacking:
-                if level != "recommended":
-                    raise BadInput(f"{rig_file}: {one} is {level} in {profile.name}, but {lacking}")
-                not_decidable.append(LeftOut(id=one, reason=lacking))
-                continue
-            planned.append(
-                PlannedRequirement(
-                    requirement=resolved(requirement, submission.features.get(feature or "", {})),
-                    level="recommended" if level == "recommended" else "mandatory",
-                    tests=tuple(f"{owner.name}/{t}" for t in owner.tests[one]),
-                )
-            )
+    """Put together the plan of a submission, a rig and a profile that fit each other."""
+    planned, not_applicable, not_decidable = choose(submission, rig, profile, only)
     if not planned:
-        raise BadInput(f"no requirement of {profile.name} {profile.version} starts with {only!r}{meant(only or '', known)}")
+        raise BadInput(
+            f"no requirement of {profile.name} {profile.version} starts with {only!r}{meant(only or '', (*profile.mandatory, *profile.conditional, *profile.recommended))}"
+        )
     digests = digests_of(submission, submission_file, rig_file, profile, profile_file)
     name = hashlib.sha256(rfc8785.dumps({"digests": digests, "only": only})).hexdigest()[:16]
     return Plan(
@@ -130,6 +113,40 @@ def settle(
         limit_s=profile.limit_s,
         signable=only is None,
     )
+
+
+Level = Literal["mandatory", "recommended"]
+Chosen = tuple[list[PlannedRequirement], list[LeftOut], list[LeftOut]]
+
+
+def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None) -> Chosen:
+    """The profile's requirements: planned with their parameters, not applicable, not decidable on this rig."""
+    known = {i: (s, r) for s in suite.all_suites().values() for i, r in s.requirements.items()}
+    chosen: Chosen = ([], [], [])
+    mistakes = []
+    for level in ("mandatory", "conditional", "recommended"):
+        for one in getattr(profile, level):
+            owner, requirement = known[one]
+            if only and not one.startswith(only):
+                continue
+            feature = requirement.applies.feature if requirement.applies else ""
+            lacking = cannot_decide(requirement, rig)
+            if feature and feature not in submission.features:
+                chosen[1].append(LeftOut(id=one, reason=f"feature {feature} is not declared"))
+                if level == "mandatory":
+                    mistakes.append(f"{one} is mandatory in {profile.name}, but feature {feature!r} is not declared")
+            elif lacking:
+                chosen[2].append(LeftOut(id=one, reason=lacking))
+                if level != "recommended":
+                    mistakes.append(f"{one} is {level} in {profile.name}, but {lacking}")
+            else:
+                tests = tuple(f"{owner.name}/{t}" for t in owner.tests[one])
+                settled = resolved(requirement, submission.features.get(feature, {}))
+                kept: Level = "recommended" if level == "recommended" else "mandatory"
+                chosen[0].append(PlannedRequirement(requirement=settled, level=kept, tests=tests))
+    if mistakes:
+        raise BadInput(mistakes)
+    return chosen
 
 
 def cannot_decide(requirement: Requirement, rig: Rig) -> str:
@@ -155,7 +172,7 @@ def resolved(requirement: Requirement, declared: Mapping[str, Any]) -> Requireme
 
     def number(limit: float | Limit | None) -> float | Limit | None:
         if isinstance(limit, Limit) and limit.parameter is not None:
-            return float(parameters[limit.parameter]) * limit.times + limit.plus  # type: ignore[arg-type]
+            return float(parameters[limit.parameter]) * limit.times + limit.plus
         return limit
 
     def settled(measure: Measure) -> Measure:

@@ -1,5 +1,6 @@
 """End-to-end protection of frames: AUTOSAR PRS_E2EProtocol profiles, computed by the autosar-e2e library."""
 
+import itertools
 from collections.abc import Sequence
 
 from e2e import p01, p02, p05, p11
@@ -61,7 +62,7 @@ def ring(rule: E2e | None, payload: bytes) -> tuple[bytes, ...]:
 def jumps(rule: E2e, payloads: Sequence[bytes]) -> int:
     """How often a counter did not go up by exactly one from one frame to the next."""
     counters = [counter(rule, p) for p in payloads]
-    return sum((b - a) % PERIOD[rule.profile] != 1 for a, b in zip(counters, counters[1:], strict=False))
+    return sum((b - a) % PERIOD[rule.profile] != 1 for a, b in itertools.pairwise(counters))
 
 
 def data_id(rule: E2e) -> int:

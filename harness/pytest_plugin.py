@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from harness import judge, plan, record, rig
+from harness import judge, plan, record, rig, shape
 from harness import submission as submissions
 from harness.errors import BadInput, DeviceError, RigError, SuiteError
 from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import Power, Replayed
+from harness.record import Recorder
 from harness.suite import profile_file
 from harness.vehicle import Vehicle
 
@@ -32,8 +33,8 @@ class Run:
     submission: Submission
     folder: Path  # of the submission
     rig_file: Path
-    record: Path
-    recorder: record.Recorder
+    record_folder: Path
+    recorder: Recorder
     test: str | None = None
     requirement: str | None = None
 
@@ -51,7 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rig", help="the bench to run on: sim, hub, or a rig file")
     group.addoption("--submission", type=Path, help="the submission's folder or submission.yaml")
     group.addoption("--profile", help="a profile other than the submission's own")
-    group.addoption("--only", metavar="REQ", help="only requirements whose id starts with this; such a record cannot be signed")
+    group.addoption(
+        "--only", metavar="REQ", help="only requirements whose id starts with this; such a record cannot be signed"
+    )
     group.addoption("--plan", type=Path, help="a plan that `shipei plan` wrote (used by `shipei run`)")
     group.addoption("--record", type=Path, help="the folder to write the record to")
 
@@ -85,15 +88,15 @@ def start_run(config: pytest.Config) -> Run:
         decided = plan.make(option.submission, rig_file, profile, only=option.only or "")
         folder = option.record or Path(tempfile.mkdtemp(prefix="shipei-by-hand-"))
         folder.mkdir(parents=True, exist_ok=True)
-        record.write_json(folder / record.PLAN, record.shape.dump(decided))
+        record.write_json(folder / record.PLAN, shape.dump(decided))
     file = submissions.locate(option.submission)
     return Run(
         plan=decided,
         submission=submissions.load(file, artefacts=option.plan is None),
         folder=file.parent,
         rig_file=rig_file,
-        record=folder,
-        recorder=record.Recorder(folder),
+        record_folder=folder,
+        recorder=Recorder(folder),
     )
 
 
@@ -141,7 +144,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     run = config.stash.get(RUN, None)
-    return f"shipei: {run.plan.combination} on {run.plan.rig}, record in {run.record}" if run else None
+    return f"shipei: {run.plan.combination} on {run.plan.rig}, record in {run.record_folder}" if run else None
 
 
 # ---------------------------------------------------------------- what a test is given
@@ -172,7 +175,7 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     """The rig's live ports, by the names in its file; opened once, closed in reverse."""
     run = pytestconfig.stash[RUN]
     item = plan.item_of(run.submission, run.folder)
-    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record) as live:
+    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record_folder) as live:
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns))
         yield live
@@ -292,7 +295,10 @@ def whose(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
 def show_limits(planned: PlannedRequirement, measured: list[Event], report: pytest.TestReport) -> None:
     """For the eye of whoever runs pytest by hand; the verdict comes from the judge alone."""
     limits = {m.name: m for m in planned.requirement.measures}
-    held = [judge.against_limits(limits[e.name or ""], e, {c: 0 for c in limits[e.name or ""].clocks}, 0.0) for e in measured]
+    held = [
+        judge.against_limits(limits[e.name or ""], e, dict.fromkeys(limits[e.name or ""].clocks, 0), 0.0)
+        for e in measured
+    ]
     outside = [judge.in_words(m) for m in held if m.outcome is not Outcome.PASS]
     if outside:
         report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *outside])
@@ -306,7 +312,9 @@ def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
         if found.lost:
             run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")
         if (found.errors or found.state != "active") and not provoked:
-            run.write("health", port=name, why=f"{name}: the bench's controller is {found.state}, {found.errors} error frames")
+            run.write(
+                "health", port=name, why=f"{name}: the bench's controller is {found.state}, {found.errors} error frames"
+            )
     for role, port in (("console", live.console_port), ("power", live.power_port)):
         if port is not None:
             run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)

@@ -28,7 +28,9 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
         k for k, v in plans.product_digests(plan.suites).items() if k.startswith("suite:") and plan.digests.get(k) != v
     ]
     if differing:
-        raise BadInput(f"{folder}: the record was made by other suites ({', '.join(differing)}); install that version to rejudge it")
+        raise BadInput(
+            f"{folder}: the record was made by other suites ({', '.join(differing)}); install that version to rejudge it"
+        )
     old = list(record.events(folder))
     with tempfile.TemporaryDirectory(prefix="shipei-rejudge-") as name:
         work = Path(name)
@@ -58,11 +60,18 @@ def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
         raise BadInput(f"{folder}: the recorded rig file cannot be read")
     buses = [f.stem.removeprefix("trace-") for f in sorted(folder.glob("trace-*.bin"))]
     names = [n for n in original.ports if n in KINDS or n in buses]
-    ports = {n: {"use": f"adapters.replay:{KINDS.get(n, 'RecordedCan')}", "record": str(folder.resolve())} for n in names}
+    ports = {
+        n: {"use": f"adapters.replay:{KINDS.get(n, 'RecordedCan')}", "record": str(folder.resolve())} for n in names
+    }
     chip = {"name": original.chip.name, "revision": original.chip.revision}
     file = work / "replay.yaml"
-    rig = {"name": "replay", "kind": "replay", "chip": chip, "clock_ms": plan.clock_ms, "realtime": False, "ports": ports}
+    rig = {
+        "name": "replay",
+        "kind": "replay",
+        "chip": chip,
+        "clock_ms": plan.clock_ms,
+        "realtime": False,
+        "ports": ports,
+    }
     file.write_text(yaml.safe_dump(rig, sort_keys=False), encoding="utf-8")
     return file
-
-

@@ -20,7 +20,9 @@ def locate(given: str) -> Path:
         return Path(given)
     file = RIGS / f"{given}.yaml"
     if not file.is_file():
-        raise BadInput(f"unknown rig {given!r}{meant(given, [f.stem for f in RIGS.glob('*.yaml')])}; or give a path to a file")
+        raise BadInput(
+            f"unknown rig {given!r}{meant(given, [f.stem for f in RIGS.glob('*.yaml')])}; or give a path to a file"
+        )
     return file
 
 

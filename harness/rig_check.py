@@ -40,5 +40,3 @@ def item(submission: Path | None, work: Path) -> Item:
         submission = build.build(work / "reference")
     file = submissions.locate(submission)
     return plan.item_of(submissions.load(file), file.parent)
-
-

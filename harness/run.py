@@ -75,7 +75,12 @@ def execute(plan: Plan, submission: Path, rig_file: Path, folder: Path, work: Pa
         *("--plan", str(folder / record.PLAN), "--record", str(folder), "--rig", str(rig_file)),
         *("--submission", str(submission)),
     ]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with descendants.owned(), (folder / "pytest.log").open("wb") as log:
         child = subprocess.Popen(
@@ -107,7 +112,9 @@ def supervise(child: "subprocess.Popen[bytes]", limit_s: float, events: Path, wa
     tell(events, seen, watch)
     if child.returncode < 0:
         return [f"the test process was killed by signal {-child.returncode}"]
-    return [] if child.returncode in (0, 1) else [f"the test process ended with code {child.returncode}; see pytest.log"]
+    return (
+        [] if child.returncode in (0, 1) else [f"the test process ended with code {child.returncode}; see pytest.log"]
+    )
 
 
 def tell(events: Path, seen: int, watch: Watch) -> int:

@@ -8,7 +8,6 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,7 +62,7 @@ class Document:
     def _refuse_depth(self, text: str) -> None:
         depth = 0
         for event in yaml.parse(text, Loader=LOADER):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise BadInput(f"{self.file}:{line}: anchors and aliases are not allowed; write the value out")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -116,7 +115,7 @@ def read(file: Path, *, name: str | None = None) -> Document:
         raise BadInput(f"{shown}: not UTF-8 text (byte {error.start})") from None
 
 
-def load(cls: type[T], document: Document, path: Path_ = (), *, extra: Mapping[str, Any] | None = None) -> T | None:
+def load(cls: type[T], document: Document, path: Path_ = ()) -> T | None:
     """Check a document (or the part at `path`) against a dataclass.
 
     Mistakes are added to the document; the result is None when there are any in this part.
@@ -130,8 +129,6 @@ def load(cls: type[T], document: Document, path: Path_ = (), *, extra: Mapping[s
     data = document.data
     for step in path:
         data = data[step]
-    if isinstance(data, dict) and extra:
-        data = {**data, **extra}
     try:
         return adapter(cls).validate_json(json.dumps(data, allow_nan=True), strict=True)
     except ValidationError as error:
@@ -183,7 +180,9 @@ def explain(cls: Any, data: Any, error: Any) -> tuple[Path_, str]:
     got = error.get("input")
     hint = "; put it in quotes" if kind == "string_type" and isinstance(got, int | float) else ""
     if kind in ("literal_error", "enum"):
-        hint = meant(str(got), str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", "))
+        hint = meant(
+            str(got), str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
+        )
     name = ".".join(map(str, where)) or "the document"
     return where, f"{name}: {message}, not {short(got)}{hint}"
 
@@ -192,13 +191,11 @@ def real_path(data: Any, loc: tuple[str | int, ...]) -> Path_:
     """Drop the names of union branches that pydantic puts among the keys."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(data, dict) and step in data:
+        in_mapping = isinstance(data, dict) and step in data
+        in_list = isinstance(data, list) and isinstance(step, int) and step < len(data)
+        if in_mapping or in_list:
             data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            continue
-        path.append(step)
+            path.append(step)
     return tuple(path)
 
 
@@ -211,7 +208,9 @@ def keys_at(cls: Any, path: Path_) -> list[str]:
     """
     for step in path:
         cls = next((found for option in branches(cls) if (found := inside(option, step)) is not None), None)
-    return sorted({f.name for option in branches(cls) if dataclasses.is_dataclass(option) for f in dataclasses.fields(option)})
+    return sorted(
+        {f.name for option in branches(cls) if dataclasses.is_dataclass(option) for f in dataclasses.fields(option)}
+    )
 
 
 def branches(cls: Any) -> tuple[Any, ...]:

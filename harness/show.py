@@ -44,7 +44,9 @@ def problem(kind: str, messages: list[str], as_json: bool) -> int:
     """Tell people what went wrong, on standard error; returns 0 so that the caller names the exit code."""
     if as_json:
         as_data({"error": kind, "messages": messages})
-    title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(kind, kind)
+    title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(
+        kind, kind
+    )
     sys.stderr.write(f"shipei: {title}\n" + "".join(f"  {m}\n" for m in messages))
     return 0
 
@@ -111,8 +113,16 @@ def worst_margin(measured: Any) -> str:
     """The measurement that came closest to a limit, in words."""
 
     def margin(m: Any) -> float:
-        span = (m.high - m.low) if m.low is not None and m.high is not None and m.high > m.low else abs(m.high or m.low or 1) or 1
-        gaps = [g for g in (m.high - m.value if m.high is not None else None, m.value - m.low if m.low is not None else None) if g is not None]
+        span = (
+            (m.high - m.low)
+            if m.low is not None and m.high is not None and m.high > m.low
+            else abs(m.high or m.low or 1) or 1
+        )
+        gaps = [
+            g
+            for g in (m.high - m.value if m.high is not None else None, m.value - m.low if m.low is not None else None)
+            if g is not None
+        ]
         return float(min(gaps, default=0.0) / span)
 
     m = min(measured, key=margin)
@@ -146,7 +156,9 @@ def certificate(statement: Mapping[str, Any], as_json: bool) -> None:
     predicate = statement["predicate"]
     out = console()
     out.print(f"[bold green]holds[/]  {statement['subject'][0]['name']}")
-    out.print(f"profile {predicate['profile']}, {len(predicate['requirements'])} requirements, evidence: {predicate['evidence']}")
+    out.print(
+        f"profile {predicate['profile']}, {len(predicate['requirements'])} requirements, evidence: {predicate['evidence']}"
+    )
     if statement["predicateType"].startswith("urn:shipei:virtual"):
         out.print("[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has[/]")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import cantools
 import numpy as np
-from cantools.database import Message, Signal
+from cantools.database import Message, Signal, UnsupportedDatabaseFormatError
 from cantools.database.can import Database
+from cantools.database.errors import Error
 from numpy.typing import NDArray
 
 from harness.errors import BadInput
@@ -85,12 +86,14 @@ def load(file: Path, shown: str | None = None) -> Database:
     try:
         if file.stat().st_size > MAX_DBC_BYTES:
             raise BadInput(f"{shown}:1: larger than {MAX_DBC_BYTES} bytes")
-        return cantools.database.load_file(str(file), database_format="dbc", strict=True)
+        database = cantools.database.load_file(str(file), database_format="dbc", strict=True)
+        assert isinstance(database, Database)
+        return database
     except OSError as error:
         raise BadInput(f"{shown}: cannot be read: {error.strerror}") from None
     except RecursionError:
         raise BadInput(f"{shown}:1: nested too deep") from None
-    except (cantools.database.Error, cantools.database.UnsupportedDatabaseFormatError, ValueError, KeyError) as error:
+    except (Error, UnsupportedDatabaseFormatError, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         line = text.split(" at line ")[1].split(",")[0] if " at line " in text else "1"
         raise BadInput(f"{shown}:{line}: the DBC does not parse: {text}") from None
@@ -253,6 +256,8 @@ def physical(extraction: Extraction, raw: Values) -> Values:
         if ((1 << extraction.bits) * abs(scale)) + abs(offset) < 1 << 62:
             return raw.astype(np.int64) * int(scale) + int(offset)
         return np.array([int(r) * int(scale) + int(offset) for r in raw.tolist()], dtype=object)
+    if not extraction.is_float and isinstance(scale, int) and (1 << extraction.bits) * abs(scale) > EXACT:
+        return np.array([r * scale + offset for r in raw.tolist()])  # beyond what a float holds exactly: Python's integers
     values = raw.astype(np.float64)
     with np.errstate(all="ignore"):  # a device may send NaN and infinity as a float
         values *= scale

@@ -36,7 +36,11 @@ class Trace:
         self.file = file
         self.count = 0
         self._stream: BinaryIO = file.open("x+b")
-        head = {"format": "shipei-trace-1", "bus": bus, "row": "q time_ns, I id, H flags, B channel, B length, 64s data"}
+        head = {
+            "format": "shipei-trace-1",
+            "bus": bus,
+            "row": "q time_ns, I id, H flags, B channel, B length, 64s data",
+        }
         self._stream.write(json.dumps(head).encode().ljust(COUNT - 1) + b"\n" + bytes(HEADER - COUNT))
         self._capacity = 0
         self._map: mmap.mmap
@@ -149,9 +153,8 @@ def frame(row: Any) -> Frame:
 def of_ids(rows: Rows, wanted: Iterable[int]) -> Rows:
     """The rows whose identifier is one of `wanted`."""
     wanted = list(wanted)
-    if len(wanted) == 1:
-        return rows[rows["id"] == wanted[0]]
-    return rows[np.isin(rows["id"], wanted)]
+    found: Rows = rows[rows["id"] == wanted[0]] if len(wanted) == 1 else rows[np.isin(rows["id"], wanted)]
+    return found
 
 
 def show(rows: Rows, limit: int = 8) -> str:

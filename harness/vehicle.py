@@ -85,7 +85,7 @@ class Vehicle:
                     return int(row["time_ns"])
             return None
 
-        found = self.search(net, [identifier], sent, self.time_ns, self.time_ns + round(WIRE_S * 1e9))
+        found: int | None = self.search(net, [identifier], sent, self.time_ns, self.time_ns + round(WIRE_S * 1e9))
         if found is None:
             raise RigError(f"our frame {message} did not appear on {net.name} within {WIRE_S} s: is the bus alive?")
         return found
@@ -162,7 +162,7 @@ class Vehicle:
                     return Seen(time_ns=int(time_ns), value=one)
             return None
 
-        found = self.search(net, net.ids(mapped.message), shown, start_ns, until_ns)
+        found: Seen | None = self.search(net, net.ids(mapped.message), shown, start_ns, until_ns)
         if found is None:
             heard = net.series(mapped, self.between(net, start_ns, until_ns)).values
             raise DeviceError(f"{path} did not become {value!r} within {within_s} s; heard {summary(heard)}")
@@ -178,7 +178,7 @@ class Vehicle:
             series = net.series(mapped, rows)
             return Seen(time_ns=int(series.time_ns[0]), value=series.values[0]) if len(series.values) else None
 
-        found = self.search(net, net.ids(mapped.message), any_value, self.time_ns, until_ns)
+        found: Seen | None = self.search(net, net.ids(mapped.message), any_value, self.time_ns, until_ns)
         if found is None:
             raise DeviceError(f"no {mapped.message} (for {path}) within {within_s} s")
         self.time_ns = found.time_ns
@@ -240,12 +240,16 @@ class Vehicle:
         net = self.networks[bus]
         found = self.sign(net, supervision, lambda label: label != supervision.value, within_s)
         if found is None:
-            message = f"{supervision.signal} stayed {supervision.value} for {within_s} s with good {supervision.message}"
+            message = (
+                f"{supervision.signal} stayed {supervision.value} for {within_s} s with good {supervision.message}"
+            )
             raise DeviceError(message)
         self.time_ns = found.time_ns
         return found
 
-    def sign(self, net: Network, supervision: Supervision, wanted: Callable[[str], bool], within_s: float) -> Seen | None:
+    def sign(
+        self, net: Network, supervision: Supervision, wanted: Callable[[str], bool], within_s: float
+    ) -> Seen | None:
         """The first frame from now on whose supervision signal is as wanted."""
         owner = net.owner(supervision.signal)
 
@@ -336,7 +340,9 @@ class Vehicle:
         """The frames stamped after start_ns and not after until_ns."""
         rows = net.bus.rows()
         stamps = rows["time_ns"]
-        return rows[np.searchsorted(stamps, start_ns, "right") : np.searchsorted(stamps, until_ns, "right")]
+        first, last = np.searchsorted(stamps, [start_ns, until_ns], "right")
+        found: Rows = rows[first:last]
+        return found
 
     def search(
         self, net: Network, ids: Sequence[int], find: Callable[[Rows], Any], start_ns: int, until_ns: int

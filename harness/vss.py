@@ -17,7 +17,19 @@ from harness.paths import DBC
 from harness.shape import Document, Path_, meant
 from harness.signals import Codec
 
-LEAF_KEYS = {"type", "datatype", "unit", "min", "max", "description", "comment", "allowed", "dbc2vss", "vss2dbc", "uuid"}
+LEAF_KEYS = {
+    "type",
+    "datatype",
+    "unit",
+    "min",
+    "max",
+    "description",
+    "comment",
+    "allowed",
+    "dbc2vss",
+    "vss2dbc",
+    "uuid",
+}
 LINK_KEYS = {"signal", "transform", "interval_ms", "on_change"}
 
 
@@ -119,7 +131,9 @@ def mapping(document: Document, where: Path_, transform: Any, labels: set[str]) 
         if not isinstance(entry, dict) or set(entry) != {"from", "to"}:
             document.mistake((*where, "mapping", n), "should be {from: label, to: value}")
         elif str(entry["from"]) not in labels:
-            document.mistake((*where, "mapping", n), f"the value table has no {entry['from']!r}{meant(str(entry['from']), labels)}")
+            document.mistake(
+                (*where, "mapping", n), f"the value table has no {entry['from']!r}{meant(str(entry['from']), labels)}"
+            )
         else:
             found[str(entry["from"])] = entry["to"]
     return found

@@ -93,10 +93,17 @@ def write_results(evidence: Evidence, folder: Path) -> dict[str, int]:
     said = "\n".join(f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.lines)
     evidence_once.append(attachment(folder, "console", "text/plain", "txt", said))
     before = TestBeforeResult(name="evidence of the run", status="passed", start=0, stop=0, attachments=evidence_once)
-    container = TestResultContainer(uuid=str(uuid.uuid4()), name="run", children=identifiers, befores=[before], start=0, stop=0)
+    container = TestResultContainer(
+        uuid=str(uuid.uuid4()), name="run", children=identifiers, befores=[before], start=0, stop=0
+    )
     logger.report_container(container)
     plan = evidence.plan
-    environment = {"rig": plan.rig, "rig_kind": plan.rig_kind, "profile": plan.profile, "manifest": plan.manifest_sha256}
+    environment = {
+        "rig": plan.rig,
+        "rig_kind": plan.rig_kind,
+        "profile": plan.profile,
+        "manifest": plan.manifest_sha256,
+    }
     environment |= {"verdict": evidence.verdict.decision.value}
     text = "".join(f"{k} = {v}\n" for k, v in environment.items())
     (folder / "environment.properties").write_text(text, encoding="utf-8")
@@ -139,7 +146,9 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
     ):
         result.labels.append(Label(name=name, value=value))
     if judged.outcome is not Outcome.PASS:
-        result.statusDetails = StatusDetails(message=f"{judged.outcome.name}: {judged.reason}", trace=planned.requirement.en)
+        result.statusDetails = StatusDetails(
+            message=f"{judged.outcome.name}: {judged.reason}", trace=planned.requirement.en
+        )
         result.attachments.extend(failure_attachments(evidence, judged, folder))
     return result
 
@@ -199,7 +208,10 @@ def generate(evidence: Evidence, results: Path, output: Path) -> Path:
         raise ValueError("allure made no page")
     for page in pages:
         html = ANALYTICS.sub("", page.read_text(encoding="utf-8"))
-        page.write_text(html.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{CSP}">', 1), encoding="utf-8")
+        page.write_text(
+            html.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{CSP}">', 1),
+            encoding="utf-8",
+        )
     return min(pages, key=lambda p: len(p.parts))
 
 
@@ -232,10 +244,26 @@ def install(node: Path) -> Path:
     if not script.is_file():
         part = root.with_name(f"{root.name}.{os.getpid()}.part")
         part.mkdir(parents=True, exist_ok=True)
-        command = [*npm(node), "install", "--prefix", str(part), "--no-audit", "--no-fund", "--ignore-scripts", f"allure@{VERSION}"]
+        command = [
+            *npm(node),
+            "install",
+            "--prefix",
+            str(part),
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            f"allure@{VERSION}",
+        ]
         sys.stderr.write(f"installing allure {VERSION} from npm into {root} (once)\n")
         path = os.pathsep.join((str(node.parent), os.environ.get("PATH", "")))
-        subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S, stdin=subprocess.DEVNULL, env={**quiet(), "PATH": path})
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            timeout=INSTALL_S,
+            stdin=subprocess.DEVNULL,
+            env={**quiet(), "PATH": path},
+        )
         try:
             part.rename(root)
         except OSError:  # another process was first

@@ -120,7 +120,11 @@ def changing(decoded: signals.Decoded, by_bench: bool, start_ns: int) -> list[Tr
         changes = int(np.count_nonzero(raw[1:] != raw[:-1]))
         if changes < LEAST_CHANGES or changes > COUNTS * max(len(raw), 1):
             continue
-        labels = column.labels() if column.present is None else [v for v, p in zip(column.labels(), column.present, strict=True) if p]
+        labels = (
+            column.labels()
+            if column.present is None
+            else [v for v, p in zip(column.labels(), column.present, strict=True) if p]
+        )
         time_s = (decoded.time_ns[keep] - start_ns) / 1e9
         found.append(Track(name=name, sent_by_bench=by_bench, time_s=time_s, values=labels))
     return found

@@ -41,4 +41,4 @@ def write(run: Path) -> Path:
 
 def clean(text: str) -> str:
     """XML 1.0 cannot carry most control characters."""
-    return "".join(c if c in "\t\n\r" or ord(c) >= 32 and ord(c) not in (0xFFFE, 0xFFFF) else "�" for c in text)
+    return "".join(c if c in "\t\n\r" or (ord(c) >= 32 and ord(c) not in (0xFFFE, 0xFFFF)) else "�" for c in text)

@@ -89,7 +89,10 @@ def table(cells: list[Cell]) -> Table:
         out.add_column(name)
     colour = {"certified": "green", "refused": "red", "void": "yellow"}
     for row in rows:
-        tiles = ("\n".join(f"[{colour[c.state]}]{tile(c)}[/]" for c in found.get((row, col), [])) or "· untested" for col in columns)
+        tiles = (
+            "\n".join(f"[{colour[c.state]}]{tile(c)}[/]" for c in found.get((row, col), [])) or "· untested"
+            for col in columns
+        )
         out.add_row(row, *tiles)
     return out
 
@@ -101,7 +104,9 @@ def write(runs: Path) -> dict[str, Path]:
     files = {kind: runs / f"matrix.{kind}" for kind in ("md", "html", "json")}
     files["md"].write_text(markdown(cells), encoding="utf-8")
     files["html"].write_text(html(cells), encoding="utf-8")
-    files["json"].write_text(json.dumps([asdict(c) for c in cells], ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    files["json"].write_text(
+        json.dumps([asdict(c) for c in cells], ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
     return files
 
 

@@ -73,7 +73,8 @@ def overview(evidence: Evidence) -> str:
         + "".join(rows)
         + "</table>"
         + "".join(
-            f"<p>未测 not tested: {escape(x.id)}: {escape(x.reason)}</p>" for x in (*plan.not_applicable, *plan.not_decidable)
+            f"<p>未测 not tested: {escape(x.id)}: {escape(x.reason)}</p>"
+            for x in (*plan.not_applicable, *plan.not_decidable)
         )
         + "<p>结果仅与被测样品有关。 The results relate only to the items tested.</p>"
     )
@@ -86,7 +87,9 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
     mark, zh, acts = ACTS[judged.outcome]
     stimulus = "\n".join(evidence.stimulus(judged.requirement)) or "无变化 nothing was changed"
     frames = "\n".join(f"{bus}\n{show(evidence.rows(judged.requirement, bus), MOST_FRAMES)}" for bus in evidence.traces)
-    said = "\n".join(f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.said(judged.requirement)[-MOST_FRAMES:])
+    said = "\n".join(
+        f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.said(judged.requirement)[-MOST_FRAMES:]
+    )
     body = (
         f"<p><a href=index.html>↑</a></p><h1>{judged.requirement}</h1>"
         f'<p class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}: {acts}</p>'
@@ -105,7 +108,7 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
 
 def measurements(measured: tuple[Measured, ...]) -> str:
     rows = "".join(
-        f'<tr><td>{m.name}<td>{"" if m.low is None else format(m.low, "g")}<td>{"" if m.high is None else format(m.high, "g")}'
+        f"<tr><td>{m.name}<td>{'' if m.low is None else format(m.low, 'g')}<td>{'' if m.high is None else format(m.high, 'g')}"
         f'<td class="{m.outcome.value}">{m.value:.6g}<td>{m.uncertainty:.3g}<td>{escape(m.unit)}'
         f"<td>{escape(', '.join(f'{k}={v}' for k, v in m.context.items()))}"
         for m in measured

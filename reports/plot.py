@@ -19,13 +19,16 @@ def signals_svg(tracks: Sequence[Track], title: str) -> str:
         values = [v if isinstance(v, int | float) else str(v) for v in track.values]
         if len({isinstance(v, str) for v in values}) > 1:
             values = [str(v) for v in values]
-        axis.step(track.time_s, values, where="post", color="tab:blue" if track.sent_by_bench else "tab:red", linewidth=1.4)
+        axis.step(
+            track.time_s, values, where="post", color="tab:blue" if track.sent_by_bench else "tab:red", linewidth=1.4
+        )
         axis.set_ylabel(track.name, rotation=0, ha="right", va="center", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("s from the test's start (blue: bench, red: device)", fontsize=8)
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    figure.set_canvas(FigureCanvasSVG(figure))
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
 

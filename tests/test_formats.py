@@ -47,14 +47,34 @@ def test_the_reference_submission_is_without_mistakes(folder):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("bitrate: 500000", "bitrat: 500000", r"submission.yaml:\d+: unknown key 'bitrat' \(did you mean 'bitrate'\?\)"),
-        ("vendor: reference-a ", "vendr: reference-a ", r"submission.yaml:2: unknown key 'vendr' \(did you mean 'vendor'"),
+        (
+            "bitrate: 500000",
+            "bitrat: 500000",
+            r"submission.yaml:\d+: unknown key 'bitrat' \(did you mean 'bitrate'\?\)",
+        ),
+        (
+            "vendor: reference-a ",
+            "vendr: reference-a ",
+            r"submission.yaml:2: unknown key 'vendr' \(did you mean 'vendor'",
+        ),
         ("profile: cockpit-1.0", "features2: {}", r"missing key 'profile'"),
         ("profile: cockpit-1.0", "profile: cockpit-1.0\nprofile: x", r"duplicate key 'profile' \(first on line \d+\)"),
-        ('version: "1.4.0"', "version: 1.4", r"submission.yaml:6: .*version: should be a valid string, not 1.4; put it in quotes"),
+        (
+            'version: "1.4.0"',
+            "version: 1.4",
+            r"submission.yaml:6: .*version: should be a valid string, not 1.4; put it in quotes",
+        ),
         ("bitrate: 500000", "bitrate: fast", r"bitrate: should be a valid integer, not 'fast'"),
-        ("vendor: reference-a ", "vendor: referenc-a ", r"vendor 'referenc-a' is not registered \(did you mean 'reference-a'"),
-        ("vendor: reference-a ", "vendor: Reference A ", r"vendor 'Reference A' is spelled 'reference-a' in the registry"),
+        (
+            "vendor: reference-a ",
+            "vendor: referenc-a ",
+            r"vendor 'referenc-a' is not registered \(did you mean 'reference-a'",
+        ),
+        (
+            "vendor: reference-a ",
+            "vendor: Reference A ",
+            r"vendor 'Reference A' is spelled 'reference-a' in the registry",
+        ),
         ("name: sim,", "name: simulator,", r"chip 'simulator' is spelled 'sim' in the registry"),
         ("name: cpython,", "name: cpyton,", r"system 'cpyton' is not registered \(did you mean 'cpython'"),
         ("node: COCKPIT ", "node: COKPIT ", r"has no node 'COKPIT' \(did you mean 'COCKPIT'"),
@@ -62,7 +82,11 @@ def test_the_reference_submission_is_without_mistakes(folder):
         ("ready_s: 2.5", "redy_s: 2.5", r"unknown setting 'redy_s' of boot \(did you mean 'ready_s'"),
         ("signal: SpeedState", "signal: SpedState", r"has no signal 'SpedState' \(did you mean 'SpeedState'"),
         ("value: Blank", "value: Blanc", r"ShownGear has no value 'Blanc' \(did you mean 'Blank'"),
-        ("message: GearState, profile", "message: GearStat, profile", r"has no message 'GearStat' \(did you mean 'GearState'"),
+        (
+            "message: GearState, profile",
+            "message: GearStat, profile",
+            r"has no message 'GearStat' \(did you mean 'GearState'",
+        ),
         ("dbc: cockpit-a.dbc", "dbc: ../cockpit-a.dbc", r"'../cockpit-a.dbc' leads outside the submission's folder"),
         ("dbc: cockpit-a.dbc", "dbc: /etc/passwd", r"'/etc/passwd' leads outside the submission's folder"),
         ("dbc: cockpit-a.dbc", "dbc: cockpt-a.dbc", r"no such file: cockpt-a.dbc \(did you mean 'cockpit-a.dbc'"),
@@ -89,7 +113,9 @@ def test_all_mistakes_at_once(folder):
 def test_a_digest_that_differs(folder):
     with (folder / "cockpit-1.4.0.pyz").open("ab") as stream:
         stream.write(b"x")
-    assert re.search(r"submission.yaml:8: cockpit-1.4.0.pyz has the digest [0-9a-f]{64}, not", mistakes(submission.load, folder))
+    assert re.search(
+        r"submission.yaml:8: cockpit-1.4.0.pyz has the digest [0-9a-f]{64}, not", mistakes(submission.load, folder)
+    )
 
 
 def test_a_link_that_leads_outside(folder, tmp_path):
@@ -107,7 +133,11 @@ def test_a_dbc_that_does_not_parse(folder):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"signal": "VehicleSpeed"', '"signal": "VehicleSped"', r"cockpit-a.vss_dbc.json:\d+: .*no signal 'VehicleSped' \(did you mean"),
+        (
+            '"signal": "VehicleSpeed"',
+            '"signal": "VehicleSped"',
+            r"cockpit-a.vss_dbc.json:\d+: .*no signal 'VehicleSped' \(did you mean",
+        ),
         ('"DisplayedSpeed": {', '"DisplaydSpeed": {', r"unknown VSS path .*DisplaydSpeed \(did you mean"),
         ('"from": "Reverse"', '"from": "Revers"', r"the value table has no 'Revers' \(did you mean 'Reverse'"),
         ('"mapping": [', '"math": "__import__(1)", "mapping": [', r"only transform: \{mapping"),
@@ -120,7 +150,9 @@ def test_a_mistake_in_the_map(folder, old, new, said):
 
 def test_a_dbc_that_lacks_a_mapped_signal(folder):
     edit(folder, "ShownTemperature", "ShowTemperature", "cockpit-a.dbc")
-    assert re.search(r"vss_dbc.json:\d+: cockpit-a.dbc has no signal 'ShownTemperature'", mistakes(submission.load, folder))
+    assert re.search(
+        r"vss_dbc.json:\d+: cockpit-a.dbc has no signal 'ShownTemperature'", mistakes(submission.load, folder)
+    )
 
 
 def test_a_chip_that_is_not_the_rigs(folder, tmp_path):
@@ -134,7 +166,11 @@ def test_a_chip_that_is_not_the_rigs(folder, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("SimulatedCan", "SimulatdCan", r":\d+: adapters.can_simulated has no recipe 'SimulatdCan' \(did you mean 'SimulatedCan'"),
+        (
+            "SimulatedCan",
+            "SimulatdCan",
+            r":\d+: adapters.can_simulated has no recipe 'SimulatdCan' \(did you mean 'SimulatedCan'",
+        ),
         ("adapters.can_simulated", "adapters.can_simulatd", r"no module 'adapters.can_simulatd' \(did you mean"),
         ("seed: 1", "sed: 1", r"sim.yaml:\d+: unknown key 'sed' \(did you mean 'seed'"),
         ("seed: 1", "seed: one", r"seed: should be a valid integer, not 'one'"),
@@ -159,7 +195,10 @@ def test_unknown_rig_and_profile_names():
 def test_a_profile_with_an_unknown_requirement(tmp_path):
     file = tmp_path / "p.yaml"
     file.write_text('name: p\nversion: "1"\nsuites: [common]\nmandatory:\n  - CAN-CYCLE-001\n  - CAN-CICLE-001\n')
-    assert mistakes(suite.load_profile, file) == f"{file}:6: unknown requirement 'CAN-CICLE-001' (did you mean 'CAN-CYCLE-001'?)"
+    assert (
+        mistakes(suite.load_profile, file)
+        == f"{file}:6: unknown requirement 'CAN-CICLE-001' (did you mean 'CAN-CYCLE-001'?)"
+    )
 
 
 REQUIREMENT = """- id: X-1
@@ -173,7 +212,9 @@ REQUIREMENT = """- id: X-1
 
 def test_a_test_without_a_requirement_and_the_reverse(tmp_path):
     (tmp_path / "requirements.yaml").write_text(REQUIREMENT + REQUIREMENT.replace("X-1", "X-2"))
-    (tmp_path / "test_x.py").write_text('@requirement("X-1")\ndef test_a(): ...\n@requirement("X-3")\ndef test_b(): ...\ndef test_c(): ...\n')
+    (tmp_path / "test_x.py").write_text(
+        '@requirement("X-1")\ndef test_a(): ...\n@requirement("X-3")\ndef test_b(): ...\ndef test_c(): ...\n'
+    )
     text = mistakes(suite.load, tmp_path)
     assert re.search(r"test_x.py:4: unknown requirement 'X-3'", text)
     assert re.search(r"test_x.py:5: test_c needs exactly one @requirement", text)
@@ -186,7 +227,9 @@ def test_a_requirement_that_could_not_fail(tmp_path):
     assert "measures nothing" in mistakes(suite.load, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2", "a: b: c", "\x00", "- " * 100, "{" * 5000, "a: !!python/name:os.system x", "\xff\xfe"])
+@pytest.mark.parametrize(
+    "text", ["", "[1, 2", "a: b: c", "\x00", "- " * 100, "{" * 5000, "a: !!python/name:os.system x", "\xff\xfe"]
+)
 def test_hostile_text_is_a_mistake_and_nothing_else(tmp_path, text):
     file = tmp_path / "submission.yaml"
     file.write_bytes(text.encode("latin-1"))
@@ -215,5 +258,16 @@ def test_what_a_rig_cannot_decide_is_said_or_refused(folder, tmp_path):
 
 def test_the_plan_names_every_input(folder: Path):
     digests = plan.make(folder, RIGS / "sim.yaml").digests
-    assert {"submission", "rig", "profile", "artefact:application", "dbc:body", "vss:body", "harness", "adapters", "registry", "vss"} <= set(digests)
+    assert {
+        "submission",
+        "rig",
+        "profile",
+        "artefact:application",
+        "dbc:body",
+        "vss:body",
+        "harness",
+        "adapters",
+        "registry",
+        "vss",
+    } <= set(digests)
     assert all(re.fullmatch("[0-9a-f]{64}", d) for d in digests.values())

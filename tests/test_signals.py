@@ -2,9 +2,9 @@
 
 import cantools
 import numpy as np
+from cantools.database import Signal
 from cantools.database.can import Database, Message, Node
 from cantools.database.conversion import BaseConversion
-from cantools.database import Signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +39,9 @@ def layouts(draw):
     multiplexed = draw(st.booleans())
     if multiplexed:
         bits = draw(st.integers(1, 4))
-        signals.append(Signal("Mux", 0, bits, "little_endian", conversion=BaseConversion.factory(), is_multiplexer=True))
+        signals.append(
+            Signal("Mux", 0, bits, "little_endian", conversion=BaseConversion.factory(), is_multiplexer=True)
+        )
         taken.update(range(bits))
     for n in range(draw(st.integers(1, 8))):
         is_float = draw(st.booleans()) and size >= 2
@@ -99,7 +101,11 @@ def test_decodes_as_cantools_does(message, data):
         for name, value in expected.items():
             got = decoded.signals[name].values[n]
             assert got == value or (got != got and value != value), (name, got, value)
-            assert str(decoded.signals[name].labels()[n]) == str(labelled[name]) or value != value or isinstance(value, float)
+            assert (
+                str(decoded.signals[name].labels()[n]) == str(labelled[name])
+                or value != value
+                or isinstance(value, float)
+            )
 
 
 def test_short_remote_and_error_frames_are_not_decoded():

@@ -34,7 +34,11 @@ def opened(tmp_path, reference):
         def open_(name="1", artefact=None, **fields):
             work = tmp_path / name
             work.mkdir()
-            item = reference if artefact is None else type(reference)(files={"application": str(artefact)}, interface=reference.interface)
+            item = (
+                reference
+                if artefact is None
+                else type(reference)(files={"application": str(artefact)}, interface=reference.interface)
+            )
             ports = {}
             for port, recipe in (
                 ("power", SimulatedTarget()),
@@ -115,7 +119,12 @@ def test_the_device_boots_and_sends(opened):
     bus, power, console = opened()
     on_ns = power.on()
     bus.wait(0, on_ns + 500 * MS, ids=[0x7FF])
-    assert [line.text for line in console.lines()] == ["boot: loader 2.1", "boot: kernel 6.1", "boot: services", "cockpit ready"]
+    assert [line.text for line in console.lines()] == [
+        "boot: loader 2.1",
+        "boot: kernel 6.1",
+        "boot: services",
+        "cockpit ready",
+    ]
     assert console.lines()[-1].time_ns == on_ns + 400 * MS
     power.off()
     count = bus.wait(1 << 40, bus.now_ns() + 500 * MS)
@@ -136,9 +145,21 @@ READ = "n = struct.unpack('<I', sys.stdin.buffer.read(4))[0]; sys.stdin.buffer.r
     ("behaviour", "fault", "said"),
     [
         ("sys.exit(3)", DeviceError, "ended by itself with code 3"),
-        (READ + "sys.stdout.buffer.write(struct.pack('<I', 1 << 31)); sys.stdout.flush(); time.sleep(60)", DeviceError, "are allowed"),
-        (READ + "sys.stdout.buffer.write(struct.pack('<I', 5) + b'hello'); sys.stdout.flush(); time.sleep(60)", DeviceError, "protocol"),
-        (READ + "sys.stdout.buffer.write(struct.pack('<IqHH', 12, 0, 0, 0)); sys.stdout.flush(); time.sleep(60)", DeviceError, "did not advance"),
+        (
+            READ + "sys.stdout.buffer.write(struct.pack('<I', 1 << 31)); sys.stdout.flush(); time.sleep(60)",
+            DeviceError,
+            "are allowed",
+        ),
+        (
+            READ + "sys.stdout.buffer.write(struct.pack('<I', 5) + b'hello'); sys.stdout.flush(); time.sleep(60)",
+            DeviceError,
+            "protocol",
+        ),
+        (
+            READ + "sys.stdout.buffer.write(struct.pack('<IqHH', 12, 0, 0, 0)); sys.stdout.flush(); time.sleep(60)",
+            DeviceError,
+            "did not advance",
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", RigError, "killed from outside"),
     ],
 )

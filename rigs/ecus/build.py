@@ -11,16 +11,18 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cantools
 import yaml
+from cantools.database.can import Database
 
 HERE = Path(__file__).resolve().parent
 DBC = HERE.parents[1] / "dbc"
 SHEBANG = b"#!/usr/bin/env python3\n"
 
 
-def build(folder, constants: Mapping[str, str] | None = None) -> Path:
+def build(folder: str | Path, constants: Mapping[str, str] | None = None) -> Path:
     """Build the cockpit into a folder (made new). `constants` are replaced in its calibration, by name.
 
     Returns the folder. Raises KeyError for a constant that the calibration does not have.
@@ -42,11 +44,12 @@ def build(folder, constants: Mapping[str, str] | None = None) -> Path:
     return folder
 
 
-def network(bus) -> bytes:
+def network(bus: Mapping[str, Any]) -> bytes:
     """The layout table that goes into the artefact, taken from the DBC."""
     database = cantools.database.load_file(DBC / bus["dbc"])
     rules = {r["message"]: (r["profile"], r["data_id"]) for r in bus["e2e"]}
-    table = {"sends": {}, "receives": {}}
+    assert isinstance(database, Database)
+    table: dict[str, dict[str, Any]] = {"sends": {}, "receives": {}}
     for message in database.messages:
         side = "sends" if bus["node"] in message.senders else "receives"
         table[side][message.name] = {

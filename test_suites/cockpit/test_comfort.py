@@ -8,7 +8,10 @@ SPEED, BELTED = "Vehicle.Speed", "Vehicle.Cabin.Seat.Row1.DriverSide.IsBelted"
 DOOR_OPEN, CHIME = "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen", "Vehicle.Cabin.Cluster.Chime.Active"
 POWER_MODE, SHOWN_MODE = "Vehicle.LowVoltageSystemState", "Vehicle.Cabin.Cluster.PowerMode"
 SCREEN = "Vehicle.Cabin.Infotainment.HMI.ScreenState"
-TEMPERATURE, HEATING = "Vehicle.Cabin.HVAC.Station.Row1.Driver.Temperature", "Vehicle.Cabin.Seat.Row1.DriverSide.Heating"
+TEMPERATURE, HEATING = (
+    "Vehicle.Cabin.HVAC.Station.Row1.Driver.Temperature",
+    "Vehicle.Cabin.Seat.Row1.DriverSide.Heating",
+)
 
 
 def acknowledge(vehicle, branch, command):

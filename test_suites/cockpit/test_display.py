@@ -33,7 +33,9 @@ def test_safety_telltales_follow(vehicle, measure):
     for name in ("Brake", "ABS", "Airbag"):
         for value, quantity in (("On", "on_ms"), ("Off", "off_ms")):
             asked = vehicle.set(f"{TELLTALE}.{name}.Request", value)
-            measure(quantity, vehicle.expect(f"{TELLTALE}.{name}.State", value, within_s=3.0).after_ms(asked), telltale=name)
+            measure(
+                quantity, vehicle.expect(f"{TELLTALE}.{name}.State", value, within_s=3.0).after_ms(asked), telltale=name
+            )
 
 
 @requirement("COCKPIT-TELLTALE-002")
@@ -46,7 +48,9 @@ def test_lamp_telltales_follow(vehicle, measure):
     for name, lamp, lit in lamps:
         for on, value, quantity in ((True, lit, "on_ms"), (False, "Off", "off_ms")):
             asked = vehicle.set(lamp, on)
-            measure(quantity, vehicle.expect(f"{TELLTALE}.{name}.State", value, within_s=3.0).after_ms(asked), telltale=name)
+            measure(
+                quantity, vehicle.expect(f"{TELLTALE}.{name}.State", value, within_s=3.0).after_ms(asked), telltale=name
+            )
 
 
 @requirement("COCKPIT-GEAR-001")
@@ -77,5 +81,3 @@ def test_rear_view_during_start(vehicle, interface, parameters, measure):
     ready = vehicle.console_line(interface.console.ready, within_s=30.0)
     shown = vehicle.expect(REAR_VIEW, True, within_s=3 * parameters.response_s)
     measure("response_s", (shown.time_ns - ready.time_ns) / 1e9)
-
-

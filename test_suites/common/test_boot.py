@@ -1,5 +1,7 @@
 """What the console and the bus show when power comes on."""
 
+import itertools
+
 from harness.console import matches
 from harness.marks import fresh, requirement
 from harness.signatures import crashes
@@ -11,11 +13,14 @@ def test_every_stage_once_and_in_order(vehicle, interface, measure):
     on_ns = vehicle.power_cycle()
     vehicle.console_line(interface.console.ready, within_s=30.0)
     said = [
-        n for line in vehicle.console_lines(on_ns, vehicle.time_ns) for n, s in enumerate(stages) if matches(s, line.text)
+        n
+        for line in vehicle.console_lines(on_ns, vehicle.time_ns)
+        for n, s in enumerate(stages)
+        if matches(s, line.text)
     ]
     measure("stages_missing", len(set(range(len(stages))) - set(said)))
     measure("stages_repeated", len(said) - len(set(said)))
-    measure("stages_out_of_order", sum(a > b for a, b in zip(said, said[1:], strict=False)))
+    measure("stages_out_of_order", sum(a > b for a, b in itertools.pairwise(said)))
 
 
 @requirement("BOOT-READY-001")

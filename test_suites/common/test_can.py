@@ -33,7 +33,9 @@ def cyclic(vehicle, interface, periods):
         for message in messages:
             stamps_ns = net.from_device(message.name, rows).time_ns
             if len(stamps_ns) < 3:
-                vehicle.complain(f"{message.name} came {len(stamps_ns)} times in {periods:.0f} periods of the slowest message")
+                vehicle.complain(
+                    f"{message.name} came {len(stamps_ns)} times in {periods:.0f} periods of the slowest message"
+                )
             yield message, stamps_ns
 
 
@@ -45,7 +47,9 @@ def test_messages_are_those_of_the_matrix(vehicle, interface, parameters, measur
         declared = {(m.frame_id, m.is_extended_frame): m for m in net.sent_by_device()}
         seen = [(int(r["id"]), bool(r["flags"] & EXT), int(r["length"])) for r in rows]
         undeclared = sorted({f"{i:X}" for i, ext, _ in seen if (i, ext) not in declared})
-        wrong = sorted({declared[i, ext].name for i, ext, n in seen if (i, ext) in declared and n != declared[i, ext].length})
+        wrong = sorted(
+            {declared[i, ext].name for i, ext, n in seen if (i, ext) in declared and n != declared[i, ext].length}
+        )
         missing = [m.name for k, m in declared.items() if m.cycle_time and k not in {s[:2] for s in seen}]
         measure("undeclared_frames", len(undeclared), bus=bus, which=" ".join(undeclared))
         measure("wrong_lengths", len(wrong), bus=bus, which=" ".join(wrong))

@@ -242,7 +242,9 @@ class Cockpit:
             self.reverse_ns = now + (cal.REARVIEW_BOOT_EXTRA_MS * MS if now - ready_ns < 100 * MS else 0)
         since = now - self.reverse_ns
         drops = cal.REARVIEW_DROPS_AFTER_MS
-        self.shown = since >= cal.REARVIEW_START_MS * MS and not (drops is not None and drops * MS <= since < (drops + 150) * MS)
+        self.shown = since >= cal.REARVIEW_START_MS * MS and not (
+            drops is not None and drops * MS <= since < (drops + 150) * MS
+        )
         self.image = int(since / 1e9 * cal.REARVIEW_FRAMES_PER_S) % 256
 
     def show_lamps(self, now, body):
@@ -295,7 +297,11 @@ class Cockpit:
         return values | {f"{n}Lamp": light.value for n, light in self.lights.items()}
 
     def fill_DisplayStatus(self, now):
-        return {"RearViewShown": int(self.shown), "ScreenState": self.screen and cal.SCREEN_ON_VALUE, "RearViewFrame": self.image}
+        return {
+            "RearViewShown": int(self.shown),
+            "ScreenState": self.screen and cal.SCREEN_ON_VALUE,
+            "RearViewFrame": self.image,
+        }
 
     def fill_ChimeStatus(self, now):
         return {"Chime": self.chime.value, "ChimeLevel": 3 if self.chime.value else cal.CHIME_LEVEL_IDLE}

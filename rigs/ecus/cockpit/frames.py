@@ -71,4 +71,6 @@ class Message:
                 big |= raw << shift
             else:
                 little |= raw << shift
-        return bytearray((little | int.from_bytes(big.to_bytes(self.length, "big"), "little")).to_bytes(self.length, "little"))
+        return bytearray(
+            (little | int.from_bytes(big.to_bytes(self.length, "big"), "little")).to_bytes(self.length, "little")
+        )
