@@ -4,7 +4,7 @@ import json
 import select
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ OPENING_S = 0.2
 class OwnedBus:
     """The test process's side of a bus that another process owns."""
 
-    def __init__(self, process: Process, reader: Reader, name: str) -> None:
-        self.process, self.reader, self.name = process, reader, name
+    reader: Reader
+
+    def __init__(self, process: Process, name: str) -> None:
+        self.process, self.name = process, name
         self.uncertainty_ns = 0
         self._said = b""
 
@@ -141,11 +143,11 @@ def owned(bus: dict[str, Any], name: str, trace: Path) -> Iterator[OwnedBus]:
     """Start a bus's owner; end it afterwards. Raises RigError when it does not open, or ended by itself."""
     process = start_module("adapters.can_process", json.dumps({"bus": bus, "name": name, "trace": str(trace)}))
     try:
-        port = OwnedBus(process, None, name)  # type: ignore[arg-type]
+        port = OwnedBus(process, name)
         port.answer(START_S)
-        port.reader = Reader(trace)
-        prove(port)
-        yield port
+        with closing(Reader(trace)) as port.reader:
+            prove(port)
+            yield port
         if process.poll() is None:
             port.order(do="close")
         code = process.wait(ANSWER_S)

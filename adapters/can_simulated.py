@@ -51,6 +51,7 @@ class SimulatedBus:
         self.controllers = (Controller(), Controller())
         self.count, self.lost, self.error_frames = 0, 0, 0
         self.watched: frozenset[int] = frozenset()
+        self.seen = 0
         self.caught = False
 
     # ------------------------------------------------------------ the port
@@ -73,8 +74,9 @@ class SimulatedBus:
         return self.world.now_ns
 
     def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
-        if self.trace.count <= seen or ids:
-            self.watched, self.caught = frozenset(ids), False
+        self.watched, self.seen, self.caught = frozenset(ids), seen, False
+        there = self.trace.rows(seen)["id"].tolist() if seen < self.trace.count else []
+        if not there or (ids and self.watched.isdisjoint(there)):
             self.world.run(until_ns, self)
         return self.trace.count
 
@@ -156,7 +158,7 @@ class SimulatedBus:
             self.lost += 1
             return
         self.trace.append(self.free_ns, identifier, flags | (TX if sender == BENCH else 0), data, self.number)
-        if not self.watched or (identifier in self.watched):
+        if self.trace.count > self.seen and (not self.watched or identifier in self.watched):
             self.caught = True
         if sender == BENCH and self.world.item is not None:
             self.world.received.append((self.free_ns, self.number, identifier, flags, data))

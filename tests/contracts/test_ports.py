@@ -1,0 +1,195 @@
+"""What every adapter of a protocol must do, whatever is behind it: simulated, real time on the hub, a driver, a record."""
+
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from adapters.can_python import PythonCan
+from adapters.can_simulated import SimulatedCan
+from adapters.console_serial import SerialConsole
+from adapters.hub import Hub
+from adapters.program import ProgramTarget
+from adapters.replay import RecordedCan, RecordedConsole, RecordedPower
+from adapters.simulation import SimulatedConsole, SimulatedTarget
+from harness import certify, plan, submission
+from harness.errors import RigError
+from harness.ports import TX, Bench, CanBus, Console, Cycle, Frame, Power, Replayed
+from rigs.ecus import build
+
+MS = 1_000_000
+LIVE = {
+    "simulated": {"power": SimulatedTarget(), "console": SimulatedConsole(), "body": SimulatedCan()},
+    "hub": {
+        "hub": Hub(),
+        "body": PythonCan(interface="shipei_hub", on="hub"),
+        "power": ProgramTarget(),
+        "console": SerialConsole(on="power"),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def item(tmp_path_factory):
+    folder = build.build(tmp_path_factory.mktemp("built") / "s")
+    return plan.item_of(submission.load(folder), folder)
+
+
+def open_all(stack, recipes, item, work):
+    ports = {}
+    for name, recipe in recipes.items():
+        ports[name] = stack.enter_context(recipe.open(name, Bench(item=item, work=work, evidence=work, ports=ports)))
+    return ports
+
+
+@pytest.fixture(params=LIVE)
+def live(request, item, tmp_path):
+    with ExitStack() as stack:
+        yield open_all(stack, LIVE[request.param], item, tmp_path)
+
+
+def pass_ms(bus, ms):
+    until_ns = bus.now_ns() + ms * MS
+    bus.wait(1 << 60, until_ns)
+    return until_ns
+
+
+def test_ports_are_what_their_protocol_says(live):
+    assert isinstance(live["body"], CanBus)
+    assert isinstance(live["power"], Power)
+    assert isinstance(live["console"], Console)
+    assert not any(isinstance(port, Replayed) for port in live.values())
+    assert all(port.uncertainty_ns >= 0 for port in live.values())
+
+
+def test_hears_the_device_and_its_console_after_power_on_and_not_after_power_off(live):
+    bus, power, console = live["body"], live["power"], live["console"]
+    on_ns = power.on()
+    bus.wait(bus.wait(0, on_ns), on_ns + 3000 * MS, ids=[512])
+    pass_ms(bus, 800)
+    assert 512 in bus.rows()["id"]
+    assert console.lines()[0].text == "boot: loader 2.1"
+    assert console.lines()[-1].text == "cockpit ready"
+    assert console.lines()[0].time_ns >= on_ns
+    assert not (bus.rows()["flags"] & TX).any()
+    off_ns = power.off()
+    assert off_ns > on_ns
+    pass_ms(bus, 50)
+    count = len(bus.rows())
+    pass_ms(bus, 600)
+    assert len(bus.rows()) == count
+    power.check()
+
+
+def test_power_is_idempotent_and_a_second_on_boots_again(live):
+    bus, power, console = live["body"], live["power"], live["console"]
+    power.on()
+    power.on()
+    pass_ms(bus, 1500)
+    assert [line.text for line in console.lines()].count("cockpit ready") == 1
+    power.off()
+    power.off()
+    power.on()
+    pass_ms(bus, 1500)
+    assert [line.text for line in console.lines()].count("cockpit ready") == 2
+
+
+def test_own_frames_appear_once_flagged_with_rising_stamps(live):
+    bus = live["body"]
+    for n in range(20):
+        bus.send(Frame(id=0x700 + n, data=bytes([n]) * 8))
+    bus.wait(0, bus.now_ns() + 2000 * MS, ids=[0x713])
+    rows = bus.rows()
+    assert sorted(rows["id"].tolist()) == [0x700 + n for n in range(20)]
+    assert (rows["flags"] & TX).all()
+    assert (np.diff(rows["time_ns"]) > 0).all()
+    assert rows[0]["data"][: rows[0]["length"]].tobytes() == bytes([rows[0]["id"] - 0x700]) * 8
+
+
+def test_a_cycle_keeps_its_period_and_its_counter_through_a_change_and_stops(live):
+    bus = live["body"]
+    first, second = (tuple(bytes([kind, n]) for n in range(15)) for kind in (1, 2))
+    bus.cycle(0x123, Cycle(id=0x123, period_ns=10 * MS, payloads=first))
+    pass_ms(bus, 200)
+    bus.cycle(0x123, Cycle(id=0x123, period_ns=10 * MS, payloads=second))
+    pass_ms(bus, 200)
+    bus.cycle(0x123, None)
+    pass_ms(bus, 50)
+    rows = bus.rows()
+    counters = rows["data"][:, 1].astype(int)
+    assert ((np.diff(counters) - 1) % 15 == 0).all(), counters
+    assert set(rows["data"][:, 0]) == {1, 2}
+    assert abs(np.diff(rows["time_ns"]).mean() / MS - 10) < 1.5
+    pass_ms(bus, 100)
+    assert len(bus.rows()) == len(rows)
+
+
+def test_waiting_ends_with_the_frame_or_the_deadline(live):
+    bus = live["body"]
+    bus.cycle(0x123, Cycle(id=0x123, period_ns=20 * MS, payloads=(b"x",)))
+    bus.cycle(0x124, Cycle(id=0x124, period_ns=300 * MS, payloads=(b"y",)))
+    pass_ms(bus, 100)
+    seen = len(bus.rows())
+    now_ns = bus.now_ns()
+    count = bus.wait(seen, now_ns + 5000 * MS, ids=[0x124])
+    assert 0x124 in bus.rows(seen)["id"][: count - seen]
+    assert bus.now_ns() < now_ns + 4000 * MS
+    until_ns = bus.now_ns() + 100 * MS
+    bus.wait(len(bus.rows()), until_ns, ids=[0x7FF])
+    assert bus.now_ns() >= until_ns
+
+
+def test_a_healthy_bus_says_so(live):
+    pass_ms(live["body"], 100)
+    health = live["body"].health()
+    assert (health.state, health.lost, health.errors) == ("active", 0, 0)
+
+
+def test_any_python_can_interface_behind_the_same_port(tmp_path, item):
+    with ExitStack() as stack:
+        recipe = {"body": PythonCan(interface="virtual", channel="contract")}
+        bus = open_all(stack, recipe, item, tmp_path)["body"]
+        bus.send(Frame(id=0x55, data=b"abc"))
+        bus.cycle(0x56, Cycle(id=0x56, period_ns=10 * MS, payloads=(b"d",)))
+        bus.wait(0, bus.now_ns() + 2000 * MS, ids=[0x56])
+        rows = bus.rows()
+        assert rows["id"][0] == 0x55
+        assert (rows["flags"] & TX).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (PythonCan(interface="no_such_interface", channel="x"), "no_such_interface"),
+        (PythonCan(interface="socketcan", channel="no_such_can0"), "body"),
+        (PythonCan(interface="virtual"), "needs a channel"),
+        (SerialConsole(url="/dev/no-such-tty"), "/dev/no-such-tty does not open"),
+        (SerialConsole(), "needs a url"),
+    ],
+)
+def test_a_port_that_does_not_open_says_why(recipe, said, item, tmp_path):
+    with ExitStack() as stack, pytest.raises(RigError, match=said):
+        open_all(stack, {"body": recipe}, item, tmp_path)
+
+
+def test_a_record_plays_back_as_ports(tmp_path, item, tmp_path_factory):
+    folder = build.build(tmp_path / "s")
+    certified, rig_file = certify.make_plan(folder, "sim", None, "BOOT-STAGES")
+    certify.run(certified, folder, rig_file, tmp_path / "record")
+    record = str(tmp_path / "record")
+    recipes = {"power": RecordedPower(record=record), "console": RecordedConsole(record=record), "body": RecordedCan(record=record)}
+    with ExitStack() as stack:
+        ports = open_all(stack, recipes, item, tmp_path_factory.mktemp("replay"))
+        assert isinstance(ports["body"], CanBus)
+        assert isinstance(ports["power"], Power)
+        assert isinstance(ports["console"], Console)
+        assert all(isinstance(port, Replayed) for port in ports.values())
+        test = "common/test_boot.py::test_every_stage_once_and_in_order"
+        start_ns = ports["power"].replay_from(test)
+        assert start_ns == ports["body"].replay_from(test) == ports["console"].replay_from(test)
+        assert ports["power"].off() >= start_ns
+        assert ports["power"].on() > start_ns
+        with pytest.raises(RigError, match="other suites"):
+            ports["power"].off()
+        assert len(ports["body"].rows()) > 50
+        assert [line.text for line in ports["console"].lines()].count("cockpit ready") == 2
