@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,7 +269,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         run.test = run.requirement = None
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -278,6 +279,9 @@ def pytest_runtest_makereport(
         return report
     if call.excinfo is not None:
         run.write("ended", raised=whose(call.excinfo), why=call.excinfo.exconly()[:2000])
+        if report.skipped:
+            vars(report).pop("wasxfail", None)
+            report.outcome, report.longrepr = "failed", "a certification test neither skips nor expects to fail"
     elif report.when == "call":
         show_limits(planned, item.stash[MEASURED], report)
     elif report.when == "teardown":
@@ -295,13 +299,16 @@ def whose(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
 def show_limits(planned: PlannedRequirement, measured: list[Event], report: pytest.TestReport) -> None:
     """For the eye of whoever runs pytest by hand; the verdict comes from the judge alone."""
     limits = {m.name: m for m in planned.requirement.measures}
-    held = [
-        judge.against_limits(limits[e.name or ""], e, dict.fromkeys(limits[e.name or ""].clocks, 0), 0.0)
-        for e in measured
+    held = [judge.against_limits(limits[e.name or ""], e, Counter(), 0.0) for e in measured]
+    problems = [judge.in_words(m) for m in held if m.outcome is not Outcome.PASS]
+    times = Counter(e.name for e in measured)
+    problems += [
+        f"{m.name} was measured {times[m.name]} times; {m.at_least} are required"
+        for m in limits.values()
+        if times[m.name] < m.at_least
     ]
-    outside = [judge.in_words(m) for m in held if m.outcome is not Outcome.PASS]
-    if outside:
-        report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *outside])
+    if problems:
+        report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *problems])
 
 
 def health(run: Run, live: Vehicle, *, provoked: bool) -> None:

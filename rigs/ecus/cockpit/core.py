@@ -230,6 +230,8 @@ class Cockpit:
             selected = BLANK
         else:
             selected = int(gear.values["Gear"])
+            if self.gear.value == BLANK:  # found again: nothing to wait for
+                self.gear.value = self.gear.target = selected
             self.gear.follow(now, selected)
         self.show_rear_view(now, selected == REVERSE and self.mode.value == ON)
 

@@ -1,0 +1,224 @@
+"""One submission, one rig, one command; and a verdict that can be judged again, whatever somebody does to its evidence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import certificate, certify, record, rejudge, trace
+from harness.errors import BadInput
+from harness.model import Decision, Outcome
+from rigs.ecus import build
+
+CLUSTER = 0x200
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certified")
+    return certify.certify(build.build(folder / "s"), "sim", folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refused")
+    return certify.certify(build.build(folder / "s", {"SPEED_OFFSET_KMH": "7.3"}), "sim", folder / "runs")
+
+
+@pytest.fixture
+def run(certified, tmp_path):
+    """A copy of the certified run, to be tampered with."""
+    return Path(shutil.copytree(certified.folder, tmp_path / "run"))
+
+
+def outcomes(verdict):
+    return {j.requirement: j.outcome for j in verdict.requirements}
+
+
+def rewrite(folder, change):
+    file = folder / "record" / record.EVENTS
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
+
+
+def test_the_reference_is_certified_and_its_certificate_holds(certified):
+    assert certified.verdict.decision is Decision.CERTIFIED
+    statement = certificate.verify(certified.certificate, manifest_sha256=certified.plan.manifest_sha256)
+    assert statement["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
+    assert statement["predicateType"] == "urn:shipei:virtual-certificate:v1"
+    predicate = statement["predicate"]
+    assert {r["outcome"] for r in predicate["requirements"]} == {"pass"}
+    assert {"artefact:application", "rig", "dbc:body", "suite:common", "profile", "harness"} <= set(predicate["inputs"])
+    assert predicate["rig"]["uncertainty_ms"] == {"power": 0, "console": 0, "body": 0}
+    assert predicate["image"]["arrived"]
+    assert predicate["record"]["sha256"] == certified.verdict.record_sha256
+
+
+def test_the_same_inputs_give_the_same_trace_byte_for_byte(certified, tmp_path):
+    again = certify.certify(build.build(tmp_path / "s"), "sim", tmp_path / "runs")
+    first, second = ((r.folder / "record" / "trace-body.bin").read_bytes() for r in (certified, again))
+    assert first == second
+    assert again.plan == certified.plan
+
+
+def test_rejudging_gives_every_measurement_again(certified, refused):
+    for done in (certified, refused):
+        found = rejudge.rejudge(done.folder / "record")
+        assert found.requirements == done.verdict.requirements
+        assert found.decision is done.verdict.decision
+
+
+def test_a_sample_moved_across_the_limit_flips_the_rejudgement(run):
+    """40 km/h shown as 39.9: only the raw trace says so; measurements, digests and verdict are as they were or made anew."""
+    file = run / "record" / "trace-body.bin"
+    rows, _ = trace.load(file)
+    rows = rows.copy()
+    chosen = np.flatnonzero((rows["id"] == CLUSTER) & (rows["data"][:, 3:5].copy().view("<u2")[:, 0] == 418))
+    assert len(chosen) > 10
+    rows["data"][chosen, 3:5] = np.frombuffer((399).to_bytes(2, "little"), np.uint8)
+    head = file.read_bytes()[: trace.HEADER]
+    file.write_bytes(head + rows.tobytes())
+    assert certify.judge_record(run / "record").decision is Decision.VOID  # the seal
+    with pytest.raises(BadInput, match=r"trace-body.bin was altered after the run"):
+        rejudge.rejudge(run / "record")
+    record.seal(run / "record")
+    assert certify.judge_record(run / "record").decision is Decision.CERTIFIED
+    found = rejudge.rejudge(run / "record")
+    assert found.decision is Decision.REFUSED
+    assert {r for r, o in outcomes(found).items() if o is not Outcome.PASS} == {"COCKPIT-SPEED-001"}
+
+
+def test_a_measurement_moved_inside_the_limit_does_not_survive_the_rejudgement(refused, tmp_path):
+    run = Path(shutil.copytree(refused.folder, tmp_path / "run"))
+
+    def cheat(lines):
+        for line in lines:
+            if line.get("name") == "speed_error":
+                line["value"] = 5.0 if line["value"] > 8 else line["value"]
+            yield line
+
+    rewrite(run, cheat)
+    record.seal(run / "record")
+    assert certify.judge_record(run / "record").decision is Decision.CERTIFIED
+    assert rejudge.rejudge(run / "record").decision is Decision.REFUSED
+
+
+def test_a_passed_test_without_its_measurements_is_an_error(run):
+    rewrite(run, lambda lines: [e for e in lines if e.get("name") != "speed_error"])
+    record.seal(run / "record")
+    verdict = certify.judge_record(run / "record")
+    assert (verdict.decision, outcomes(verdict)["COCKPIT-SPEED-001"]) == (Decision.VOID, Outcome.ERROR)
+    with pytest.raises(BadInput, match="only a certified combination"):
+        certify.sign_run(run, None)
+
+
+@pytest.mark.parametrize("what", ["ended", "started", "closed"])
+def test_a_test_or_run_that_did_not_end_is_a_miss(run, what):
+    requirement = "CAN-CYCLE-001" if what != "closed" else None
+    gone = {"ended", "started"} if what == "started" else {what}
+    rewrite(run, lambda lines: [e for e in lines if not (e["what"] in gone and e.get("requirement") == requirement)])
+    record.seal(run / "record")
+    verdict = certify.judge_record(run / "record")
+    assert verdict.decision is Decision.VOID
+    if requirement:
+        assert outcomes(verdict)[requirement] is Outcome.MISS
+
+
+def test_every_planned_test_is_written_down_before_anything_runs(certified):
+    found = [e.what for e in record.events(certified.folder / "record")]
+    assert found[: len(certified.plan.requirements)] == ["planned"] * len(certified.plan.requirements)
+
+
+def test_a_torn_last_line_is_not_an_event(run):
+    file = run / "record" / record.EVENTS
+    whole = len(list(record.events(run / "record")))
+    file.write_bytes(file.read_bytes()[:-5])
+    assert len(list(record.events(run / "record"))) == whole - 1
+
+
+def test_lost_frames_and_error_frames_never_certify(tmp_path):
+    from harness.paths import RIGS
+
+    folder = build.build(tmp_path / "s")
+    for fault, decision in (("loss: 0.001", Decision.VOID), ("corruption: 0.001", Decision.VOID)):
+        file = tmp_path / f"{fault[:4]}.yaml"
+        file.write_text((RIGS / "sim.yaml").read_text().replace("seed: 1", f"seed: 1, {fault}"))
+        done = certify.certify(folder, str(file), tmp_path / "runs")
+        assert done.verdict.decision is decision
+        assert done.certificate is None
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("measure('crash_lines', 0); measure('unexpected_boots', 0); assert 1 == 2", Outcome.ERROR),
+        ("measure('crash_lines', 0)", Outcome.ERROR),
+        ("measure('no_such', 0)", Outcome.ERROR),
+        ("measure('crash_lines', float('nan'))", Outcome.ERROR),
+        ("import pytest; pytest.skip('later')", Outcome.ERROR),
+        ("import pytest; pytest.xfail('known')", Outcome.ERROR),
+        ("vehicle.set('Vehicle.Sped', 1)", Outcome.ERROR),
+        ("vehicle.set('Vehicle.Cabin.Cluster.DisplayedSpeed', 1)", Outcome.ERROR),
+        ("vehicle.set('Vehicle.Speed', 1e9)", Outcome.ERROR),
+        ("vehicle.expect('Vehicle.Cabin.Cluster.DisplayedSpeed', 77.0, within_s=0.5)", Outcome.FAIL),
+        ("from harness.errors import RigError; raise RigError('the cable')", Outcome.MISS),
+        ("measure('crash_lines', 1); measure('unexpected_boots', 0)", Outcome.FAIL),
+        ("measure('crash_lines', 0); measure('unexpected_boots', 0)", Outcome.PASS),
+    ],
+)
+def test_an_outcome_says_who_acts_next(body, outcome, tmp_path, monkeypatch):
+    """A suite of one test, run by hand as its author would, judged by the judge."""
+    import subprocess
+    import sys
+
+    from harness.paths import ROOT
+
+    suites = tmp_path / "test_suites"
+    (suites / "common").mkdir(parents=True)
+    source = (ROOT / "test_suites" / "common" / "requirements.yaml").read_text()
+    chosen = [r for r in source.split("- id: ")[1:] if r.startswith("BOOT-CRASH-001")]
+    (suites / "common" / "requirements.yaml").write_text("- id: " + chosen[0])
+    (suites / "common" / "test_one.py").write_text(
+        "from harness.marks import requirement\n@requirement('BOOT-CRASH-001')\n"
+        f"def test_one(vehicle, measure):\n    {body}\n"
+    )
+    profile = tmp_path / "p.yaml"
+    profile.write_text('name: p\nversion: "1"\nsuites: [common]\nmandatory: [BOOT-CRASH-001]\n')
+    folder = build.build(tmp_path / "s")
+    text = (folder / "submission.yaml").read_text()
+    head, tail = text.split("features:")
+    (folder / "submission.yaml").write_text(head + "features: {boot: {}}\ninterface:" + tail.split("interface:")[1])
+    code = (
+        "import sys, pathlib, harness.suite as s, harness.plan as p, harness.pytest_plugin as g, harness.submission as u\n"
+        f"root = pathlib.Path({str(suites)!r})\n"
+        "every = s.all_suites\nfound = every(root)\n"
+        "s.all_suites = lambda root=None: found\ng.SUITES = root\np.SUITES = root\n"
+        "import pytest\nsys.exit(pytest.main(sys.argv[1:], plugins=[g]))\n"
+    )
+    options = ["--rig", "sim", "--submission", str(folder), "--profile", str(profile), "--record", str(tmp_path / "record")]
+    command = [sys.executable, "-c", code, str(suites), "--noconftest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
+    record.seal(tmp_path / "record")
+    assert outcomes(certify.judge_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
+
+
+def test_what_was_run_by_hand_is_never_signed(tmp_path):
+    folder = build.build(tmp_path / "s")
+    plan, rig_file = certify.make_plan(folder, "sim", None, "COCKPIT-SPEED-001")
+    assert not plan.signable
+    certify.run(plan, folder, rig_file, tmp_path / "run" / "record")
+    assert certify.judge_record(tmp_path / "run" / "record").decision is Decision.CERTIFIED
+    with pytest.raises(BadInput, match="left requirements out by hand"):
+        certify.sign_run(tmp_path / "run", None)
+
+
+def test_an_artefact_that_changes_after_the_plan_is_refused(tmp_path):
+    folder = build.build(tmp_path / "s")
+    plan, rig_file = certify.make_plan(folder, "sim")
+    with (folder / "cockpit-1.4.0.pyz").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(BadInput, match=r"has the digest|changed between"):
+        certify.run(plan, folder, rig_file, tmp_path / "record")
