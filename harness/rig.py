@@ -1,7 +1,7 @@
 """Load a bench: its ports in the order they open, each by a recipe that is found by its import path."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,10 @@ def known_modules() -> list[str]:
 
 
 @contextmanager
-def opened(rig_file: Path, item: Item, work: Path, evidence: Path) -> Iterator[Mapping[str, Any]]:
-    """Open every port top to bottom; close them in reverse, always.
+def opened(
+    rig_file: Path, item: Item, work: Path, evidence: Path, watch: Callable[[str, Any], None] = lambda name, port: None
+) -> Iterator[Mapping[str, Any]]:
+    """Open every port top to bottom, telling `watch` of each; close them in reverse, always.
 
     Raises RigError, naming the port, when one does not open.
     """
@@ -85,6 +87,7 @@ def opened(rig_file: Path, item: Item, work: Path, evidence: Path) -> Iterator[M
             bench = Bench(item=item, work=work, evidence=evidence, ports=ports)
             try:
                 ports[name] = stack.enter_context(one.open(name, bench))
+                watch(name, ports[name])
             except OSError as error:
                 raise RigError(f"port {name} did not open: {error}") from error
         yield ports

@@ -16,20 +16,23 @@ def check(rig_file: Path, submission: Path | None) -> list[dict[str, Any]]:
     Raises BadInput when the rig file or the submission is wrong.
     """
     loaded = rig.load(rig_file)
-    rows: list[dict[str, Any]] = [
-        {"port": name, "use": port["use"], "ok": False, "says": "not reached"} for name, port in loaded.ports.items()
-    ]
-    with tempfile.TemporaryDirectory(prefix="shipei-check-") as name:
-        work = Path(name)
+    rows: dict[str, dict[str, Any]] = {
+        name: {"port": name, "use": port["use"], "ok": False, "says": "not reached"}
+        for name, port in loaded.ports.items()
+    }
+
+    def opened(name: str, port: Any) -> None:
+        rows[name].update(ok=True, says=f"open, exact to {port.uncertainty_ns / 1e6:g} ms")
+
+    with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder:
+        work = Path(folder)
         try:
-            with rig.opened(rig_file, item(submission, work), work, work) as ports:
-                for row in rows:
-                    port = ports[row["port"]]
-                    row.update(ok=True, says=f"open, exact to {port.uncertainty_ns / 1e6:g} ms")
+            with rig.opened(rig_file, item(submission, work), work, work, opened):
+                pass
         except Fault as error:
-            broken = next((r for r in rows if not r["ok"]), rows[-1])
+            broken = next((row for row in rows.values() if not row["ok"]), list(rows.values())[-1])
             broken.update(ok=False, says=str(error))
-    return rows
+    return list(rows.values())
 
 
 def item(submission: Path | None, work: Path) -> Item:

@@ -257,7 +257,9 @@ def physical(extraction: Extraction, raw: Values) -> Values:
             return raw.astype(np.int64) * int(scale) + int(offset)
         return np.array([int(r) * int(scale) + int(offset) for r in raw.tolist()], dtype=object)
     if not extraction.is_float and isinstance(scale, int) and (1 << extraction.bits) * abs(scale) > EXACT:
-        return np.array([r * scale + offset for r in raw.tolist()])  # beyond what a float holds exactly: Python's integers
+        return np.array(
+            [r * scale + offset for r in raw.tolist()]
+        )  # beyond what a float holds exactly: Python's integers
     values = raw.astype(np.float64)
     with np.errstate(all="ignore"):  # a device may send NaN and infinity as a float
         values *= scale

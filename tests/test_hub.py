@@ -26,7 +26,9 @@ def bus(hub, **options):
 
 
 def test_a_message_arrives_whole_and_stamped_and_the_sender_does_not_hear_it(hub):
-    sent = can.Message(arbitration_id=0x18DAF110, is_extended_id=True, is_fd=True, bitrate_switch=True, data=bytes(range(48)))
+    sent = can.Message(
+        arbitration_id=0x18DAF110, is_extended_id=True, is_fd=True, bitrate_switch=True, data=bytes(range(48))
+    )
     with bus(hub) as one, bus(hub) as two:
         before = time.monotonic()
         one.send(sent)
@@ -72,7 +74,9 @@ def test_across_processes_everyone_sees_the_same_order(hub):
     )
     with bus(hub) as one, bus(hub) as two:
         children = [subprocess.Popen([sys.executable, "-c", code, str(n)]) for n in range(senders)]
-        seen = [[(m.arbitration_id, bytes(m.data)) for _ in range(count * senders) if (m := b.recv(20))] for b in (one, two)]
+        seen = [
+            [(m.arbitration_id, bytes(m.data)) for _ in range(count * senders) if (m := b.recv(20))] for b in (one, two)
+        ]
         assert [c.wait(20) for c in children] == [0] * senders
     assert len(seen[0]) == count * senders
     assert seen[0] == seen[1]

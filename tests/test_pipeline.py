@@ -197,8 +197,29 @@ def test_an_outcome_says_who_acts_next(body, outcome, tmp_path, monkeypatch):
         "s.all_suites = lambda root=None: found\ng.SUITES = root\np.SUITES = root\n"
         "import pytest\nsys.exit(pytest.main(sys.argv[1:], plugins=[g]))\n"
     )
-    options = ["--rig", "sim", "--submission", str(folder), "--profile", str(profile), "--record", str(tmp_path / "record")]
-    command = [sys.executable, "-c", code, str(suites), "--noconftest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *options]
+    options = [
+        "--rig",
+        "sim",
+        "--submission",
+        str(folder),
+        "--profile",
+        str(profile),
+        "--record",
+        str(tmp_path / "record"),
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(suites),
+        "--noconftest",
+        "-q",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(tmp_path),
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
     assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
     record.seal(tmp_path / "record")

@@ -177,7 +177,11 @@ def test_a_record_plays_back_as_ports(tmp_path, item, tmp_path_factory):
     certified, rig_file = certify.make_plan(folder, "sim", None, "BOOT-STAGES")
     certify.run(certified, folder, rig_file, tmp_path / "record")
     record = str(tmp_path / "record")
-    recipes = {"power": RecordedPower(record=record), "console": RecordedConsole(record=record), "body": RecordedCan(record=record)}
+    recipes = {
+        "power": RecordedPower(record=record),
+        "console": RecordedConsole(record=record),
+        "body": RecordedCan(record=record),
+    }
     with ExitStack() as stack:
         ports = open_all(stack, recipes, item, tmp_path_factory.mktemp("replay"))
         assert isinstance(ports["body"], CanBus)

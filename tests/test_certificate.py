@@ -1,0 +1,165 @@
+"""A certificate holds only as it was signed, by whom it should be, about what it should be about."""
+
+import base64
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
+
+from harness import certificate, shape
+from harness.errors import BadInput
+from harness.model import Combination, Decision, Judged, Outcome, Plan, Verdict
+from harness.paths import EXAMPLES
+
+
+def plan(**changes):
+    found = shape.load(Plan, shape.read(EXAMPLES / "plan.yaml"))
+    return found.__class__(**{**vars(found), **changes})
+
+
+def verdict(decision=Decision.CERTIFIED, outcome=Outcome.PASS):
+    made = plan()
+    judged = Judged(requirement="BOOT-READY-001", level="mandatory", outcome=outcome, reason="", measured=())
+    return Verdict(
+        decision=decision,
+        plan=made.id,
+        combination=made.combination,
+        manifest_sha256=made.manifest_sha256,
+        profile=made.profile,
+        rig=made.rig,
+        rig_kind=made.rig_kind,
+        faults=(),
+        requirements=(judged,),
+    )
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "certificate.json"
+    certificate.write(path, certificate.sign(plan(), verdict(), {"body": 0.0}, None))
+    return path
+
+
+def resign(file, key, change=lambda s: s):
+    payload = json.loads(base64.b64decode(json.loads(file.read_text())["payload"]))
+    envelope = Envelope(
+        payload=json.dumps(change(payload)).encode(), payload_type=certificate.PAYLOAD_TYPE, signatures={}
+    )
+    envelope.sign(CryptoSigner(key))
+    file.write_text(json.dumps(envelope.to_dict()))
+
+
+def refused(file, said, **options):
+    with pytest.raises(BadInput, match=said):
+        certificate.verify(file, **options)
+
+
+def test_it_holds_and_is_a_noun_of_its_format(file):
+    assert certificate.verify(file)["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
+    assert shape.load(certificate.Certificate, shape.read(file))
+
+
+def test_altered_by_one_byte(file):
+    data = json.loads(file.read_text())
+    payload = base64.b64decode(data["payload"]).replace(b"cockpit-1.4.0", b"cockpit-1.4.1")
+    file.write_text(json.dumps({**data, "payload": base64.b64encode(payload).decode()}))
+    refused(file, "does not belong to the content")
+
+
+def test_signed_again_by_somebody_else(file):
+    resign(file, Ed25519PrivateKey.generate())
+    refused(file, "was not signed with the demo key")
+
+
+def test_another_key_under_the_right_name(file):
+    name = json.loads(file.read_text())["signatures"][0]["keyid"]
+    resign(file, Ed25519PrivateKey.generate())
+    data = json.loads(file.read_text())
+    data["signatures"][0]["keyid"] = name
+    file.write_text(json.dumps(data))
+    refused(file, "does not belong to the content")
+
+
+def test_about_another_combination(file):
+    refused(file, "is about another combination", manifest_sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", "{}", '{"payload": 1, "payloadType": 2, "signatures": 3}', "[" * 100_000]
+)
+def test_not_a_certificate_at_all(file, text):
+    file.write_text(text)
+    refused(file, "not JSON|not a DSSE envelope|payload type")
+
+
+@pytest.mark.parametrize("signatures", [[], [{}], ["x"], [{"keyid": "a"}], None, {"a": 1}])
+def test_signatures_of_the_wrong_form(file, signatures):
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "signatures": signatures}))
+    refused(file, "not a DSSE envelope|was not signed")
+
+
+def test_a_hardware_certificate_by_the_demo_key_is_not_believed(file):
+    resign(file, certificate.demo_key(), lambda s: {**s, "predicateType": certificate.PREDICATE})
+    refused(file, "anyone could have")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: {**s, "subject": s["subject"] * 2},
+        lambda s: {**s, "subject": []},
+        lambda s: {**s, "predicate": {**s["predicate"], "decision": "refused"}},
+        lambda s: {
+            **s,
+            "predicate": {**s["predicate"], "requirements": [{"id": "X", "level": "mandatory", "outcome": "fail"}]},
+        },
+        lambda s: {**s, "predicate": {}},
+        lambda s: {**s, "_type": "other"},
+        lambda s: [],
+    ],
+)
+def test_signed_but_not_a_certificate(file, change):
+    resign(file, certificate.demo_key(), change)
+    refused(file, "signed, but|exactly one")
+
+
+def test_the_labs_own_key(tmp_path):
+    public = certificate.new_key(tmp_path / "lab.key")
+    hardware = plan(rig_kind="bench")
+    path = tmp_path / "c.json"
+    certificate.write(path, certificate.sign(hardware, verdict(), {}, tmp_path / "lab.key"))
+    assert certificate.verify(path, public)["predicateType"] == certificate.PREDICATE
+    refused(path, "was not signed with the demo key")
+    assert (tmp_path / "lab.key").stat().st_mode & 0o077 == 0
+    with pytest.raises(BadInput, match="never overwritten"):
+        certificate.new_key(tmp_path / "lab.key")
+
+
+@pytest.mark.parametrize(
+    ("made", "found", "said"),
+    [
+        ({}, verdict(Decision.REFUSED), "the verdict is refused"),
+        ({}, verdict(Decision.VOID), "the verdict is void"),
+        ({"signable": False}, verdict(), "by hand"),
+        ({"rig_kind": "bench"}, verdict(), "needs the lab's key"),
+        ({"rig_kind": "replay"}, verdict(), "a replay is not evidence"),
+    ],
+)
+def test_what_is_never_signed(made, found, said):
+    with pytest.raises(BadInput, match=said):
+        certificate.sign(plan(**made), found, {}, None)
+
+
+def test_a_virtual_rig_never_gets_the_labs_key(tmp_path):
+    certificate.new_key(tmp_path / "lab.key")
+    with pytest.raises(BadInput, match="is virtual"):
+        certificate.sign(plan(), verdict(), {}, tmp_path / "lab.key")
+
+
+def test_one_subject_names_the_whole_combination():
+    assert isinstance(plan().combination, Combination)
+    statement = certificate.statement(plan(), verdict(), {})
+    assert [s["digest"]["sha256"] for s in statement["subject"]] == [plan().manifest_sha256]
