@@ -9,7 +9,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.confine import confined
@@ -88,10 +88,19 @@ class Program:
 
     def kill(self) -> None:
         child, self.child = self.child, None
-        if child is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        if child is None:
+            return
+        self.note_end(child.poll())
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+
+    def note_end(self, code: int | None) -> None:
+        """Remember an end that neither the bench nor the item itself brought about."""
+        if code in OUTSIDE:
+            self.broken = f"the item was killed from outside (signal {-(code or 0)})"
 
     def keep_alive(self) -> None:
         """Start the item again when it exits; one that was killed from outside stays down and voids the run."""
@@ -102,8 +111,8 @@ class Program:
                 if code is None:
                     continue
                 self.child = None
-                if code in OUTSIDE:
-                    self.broken = f"the item was killed from outside (signal {-code})"
+                self.note_end(code)
+                if self.broken:
                     continue
                 self.restarts += 1
                 if self.restarts <= MOST_RESTARTS and not self._closing.wait(RESTART_S):
@@ -156,6 +165,5 @@ class ProgramTarget:
         program = Program(artefact, work, environment)
         try:
             yield program
-            program.check()
         finally:
             program.close()

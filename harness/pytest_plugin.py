@@ -180,6 +180,9 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns))
         yield live
+        for port in live.values():
+            if isinstance(port, Power):
+                note_fault(run, port)
 
 
 @pytest.fixture(scope="session")
@@ -248,7 +251,9 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
             raise SuiteError(f"{planned.requirement.id} has no measure {name!r}; it has {', '.join(units)}")
         if not math.isfinite(value):
             raise SuiteError(f"{name} is {value}: not a number that can be judged")
-        run.write("measured", name=name, unit=units[name], value=float(value), context=context)
+        live = request.node.funcargs.get("vehicle")
+        time_ns = live.time_ns if isinstance(live, Vehicle) else None
+        run.write("measured", time_ns=time_ns, name=name, unit=units[name], value=float(value), context=context)
         request.node.stash[MEASURED].append(Event(what="measured", name=name, value=float(value), context=context))
 
     return write
@@ -325,8 +330,13 @@ def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
     for role, port in (("console", live.console_port), ("power", live.power_port)):
         if port is not None:
             run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
+    if live.power_port is not None:
+        note_fault(run, live.power_port)
+
+
+def note_fault(run: Run, power: Power) -> None:
+    """A device that died by another hand is a fault of the run, whatever its silence looked like in a test."""
     try:
-        if live.power_port is not None:
-            live.power_port.check()
+        power.check()
     except RigError as error:
         run.recorder.write("fault", why=str(error))

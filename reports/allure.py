@@ -127,14 +127,14 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
         name=f"{judged.requirement} {planned.requirement.en}",
         fullName=full_name,
         status=STATUS[judged.outcome],
-        start=start_ns // 1_000_000,
-        stop=max(start_ns, end_ns) // 1_000_000,
+        start=evidence.wall_ms(start_ns),
+        stop=evidence.wall_ms(max(start_ns, end_ns)),
         historyId=md5(judged.requirement, *parts.values(), plan.rig),
         testCaseId=md5(judged.requirement),
         description=f"{planned.requirement.zh}\n\n{planned.requirement.en}",
         parameters=[Parameter(name=k, value=v) for k, v in {**parts, "rig": plan.rig}.items()],
         labels=[Label(name=k, value=v) for k, v in parts.items()],
-        steps=[step(m, start_ns) for m in judged.measured],
+        steps=[step(m, evidence.wall_ms(start_ns)) for m in judged.measured],
     )
     source = planned.requirement.source
     for name, value in (
@@ -153,7 +153,7 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
     return result
 
 
-def step(measured: Any, start_ns: int) -> TestStepResult:
+def step(measured: Any, start_ms: int) -> TestStepResult:
     """A measurement against its limits."""
     unit = "" if measured.unit == "1" else f" {measured.unit}"
     low, high = ("" if x is None else format(x, "g") for x in (measured.low, measured.high))
@@ -162,8 +162,8 @@ def step(measured: Any, start_ns: int) -> TestStepResult:
         name=f"{measured.name} = {measured.value:.6g}{unit}  [{low} .. {high}]",
         status=STATUS[measured.outcome],
         parameters=[*context, Parameter(name="uncertainty", value=f"{measured.uncertainty:.3g}{unit}")],
-        start=start_ns // 1_000_000,
-        stop=start_ns // 1_000_000,
+        start=start_ms,
+        stop=start_ms,
     )
 
 

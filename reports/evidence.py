@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from harness import console, record, shape, signals, trace
-from harness.model import Event, Judged, Plan, PlannedRequirement, Submission, Verdict
+from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
 from harness.ports import ERROR, TX, Line
 
 LEAST_CHANGES = 1
+BEFORE_NS = 120_000_000
 MOST_SIGNALS = 6
 COUNTS = 0.6  # a signal that differs in more than this share of its frames counts; it says nothing to a reader
 
@@ -73,9 +74,27 @@ class Evidence:
         return min(own), min(later) if later else max(ends, default=max(own))
 
     def rows(self, requirement: str, bus: str) -> trace.Rows:
+        """The frames of a requirement's tests, and of a moment before, so that what changed first can be seen to change."""
         start_ns, end_ns = self.window(requirement)
         rows = self.traces[bus]
-        return rows[(rows["time_ns"] >= start_ns) & (rows["time_ns"] <= end_ns)]
+        return rows[(rows["time_ns"] >= start_ns - BEFORE_NS) & (rows["time_ns"] <= end_ns)]
+
+    def decisive(self, judged: Judged, bus: str) -> trace.Rows:
+        """The frames up to the first measurement that was not passed, or to the test's end."""
+        rows = self.rows(judged.requirement, bus)
+        bad = {(m.name, m.value) for m in judged.measured if m.outcome is not Outcome.PASS}
+        found = [
+            e.time_ns
+            for e in self.events
+            if e.requirement == judged.requirement and (e.name, e.value) in bad and e.time_ns
+        ]
+        return rows[rows["time_ns"] <= min(found)] if found else rows
+
+    def wall_ms(self, time_ns: int) -> int:
+        """A stamp as the wall clock showed it, to about a second: the plan was written when the first port opened."""
+        first = next((e.time_ns for e in self.events if e.time_ns), 0)
+        written_ms = int((self.record / record.PLAN).stat().st_mtime * 1000)
+        return written_ms + max(0, time_ns - first) // 1_000_000
 
     def said(self, requirement: str) -> list[Line]:
         start_ns, end_ns = self.window(requirement)

@@ -86,7 +86,7 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
     planned = evidence.planned[judged.requirement].requirement
     mark, zh, acts = ACTS[judged.outcome]
     stimulus = "\n".join(evidence.stimulus(judged.requirement)) or "无变化 nothing was changed"
-    frames = "\n".join(f"{bus}\n{show(evidence.rows(judged.requirement, bus), MOST_FRAMES)}" for bus in evidence.traces)
+    frames = "\n".join(f"{bus}\n{show(evidence.decisive(judged, bus), MOST_FRAMES)}" for bus in evidence.traces)
     said = "\n".join(
         f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.said(judged.requirement)[-MOST_FRAMES:]
     )
@@ -100,7 +100,7 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
         f"<h2>激励 stimulus</h2><pre>{escape(stimulus)}</pre>"
         f"<h2>信号 signals</h2>{svg(evidence, judged)}"
         f"<h2>控制台 console</h2><pre>{escape(said) or '-'}</pre>"
-        f"<h2>报文 frames (last {MOST_FRAMES})</h2><pre>{escape(frames)}</pre>"
+        f"<h2>报文 frames (the last {MOST_FRAMES} before it was measured)</h2><pre>{escape(frames)}</pre>"
         f"<h2>复现 reproduce</h2><pre>{escape(evidence.reproduce(judged))}</pre>"
     )
     return document(f"{judged.requirement}: {judged.outcome.value}", body)

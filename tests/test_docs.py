@@ -1,0 +1,104 @@
+"""The documentation's examples run: console blocks as typed, YAML through the loaders, Python through the interpreter."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import shape
+from harness.cli import NOUNS
+from harness.paths import ROOT
+
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md"]
+FENCED = re.compile(r"(?:<!-- load: (\w+) -->\n)?```(\w+)\n(.*?)```", re.S)
+
+
+def blocks(kind):
+    return [
+        pytest.param(load, text, id=f"{page.name}-{n}")
+        for page in PAGES
+        for n, (load, found, text) in enumerate(FENCED.findall(page.read_text(encoding="utf-8")))
+        if found == kind
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("docs")
+
+
+@pytest.mark.parametrize(("load", "text"), blocks("console"))
+def test_what_the_pages_type_says_what_they_show(load, text, folder):
+    """`$ command` runs in one folder for all pages, in their order; the lines below it must be in its output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for part in text.split("$ ")[1:]:
+        command, *expected = part.rstrip("\n").split("\n")
+        command, _, comment = command.partition("  # ")
+        code = int(comment.removeprefix("exit ")) if comment.startswith("exit ") else 0
+        done = subprocess.run(
+            shlex.split(command), cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "160"},
+        )  # fmt: skip
+        assert done.returncode == code, (command, done.stdout, done.stderr)
+        for line in expected:
+            assert line.strip() in done.stdout, (command, line, done.stdout)
+
+
+@pytest.mark.parametrize(("load", "text"), blocks("yaml"))
+def test_yaml_on_the_pages_loads(load, text):
+    document = shape.Document("page", text)
+    assert shape.load(NOUNS[load], document) is not None, document.mistakes
+
+
+@pytest.mark.parametrize(("load", "text"), blocks("python"))
+def test_python_on_the_pages_runs(load, text):
+    exec(compile(text, "page", "exec"), {"__name__": "page"})
+
+
+def test_the_adapter_on_its_page_is_a_port(tmp_path):
+    from harness.ports import Bench, Power
+
+    (source,) = [
+        text
+        for _, kind, text in FENCED.findall((ROOT / "docs" / "write-an-adapter.md").read_text())
+        if kind == "python"
+    ]
+    names: dict = {"__name__": "page"}
+    exec(compile(source, "page", "exec"), names)
+    bench = Bench(item=None, work=tmp_path, evidence=tmp_path, ports={"body": None})
+    with names["NoSwitch"](of="body").open("power", bench) as port:
+        assert isinstance(port, Power)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_workflow_for_vendors_calls_commands_that_exist():
+    workflow = yaml.safe_load((ROOT / "docs" / "github-actions.yml").read_text())
+    steps = workflow["jobs"]["certify"]["steps"]
+    commands = [s["run"].split("#")[0] for s in steps if "run" in s]
+    for command in (c for c in commands if c.startswith("shipei")):
+        words = [w for w in command.split() if not w.startswith(("submission/", "$", "{", "}")) and w != "matrix.rig"]
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *words[1:3], "--help"],
+            capture_output=True,
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, command
+
+
+def test_every_port_recipe_of_the_product_is_on_the_page():
+    page = (ROOT / "docs" / "add-a-rig.md").read_text()
+    for file in (ROOT / "rigs").glob("*.yaml"):
+        for port in yaml.safe_load(file.read_text())["ports"].values():
+            assert port["use"] in page
