@@ -9,7 +9,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.confine import confined
@@ -91,10 +91,8 @@ class Program:
         if child is None:
             return
         self.note_end(child.poll())
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         child.wait()
 
     def note_end(self, code: int | None) -> None:

@@ -76,11 +76,11 @@ def kill(pid: int) -> None:
 def children(pid: int) -> list[int]:
     """The direct children of a process (Linux)."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(p) for p in task.read_text().split()]
-        except OSError:
-            continue
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(p) for p in (task / "children").read_text().split()]
+    except OSError:  # it ended while we looked
+        return found
     return found
 
 
