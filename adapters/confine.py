@@ -4,6 +4,7 @@ This bounds an artefact; it does not imprison one. Containers (adapters.containe
 """
 
 import ctypes
+import hashlib
 import os
 import resource
 import signal
@@ -11,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from harness.ports import Arrival
 
 LIMITS = {
     resource.RLIMIT_AS: 2_000_000_000,
@@ -40,6 +43,13 @@ def confined(work: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         "preexec_fn": limit_self,
         "close_fds": True,
     }
+
+
+def copied(artefact: Path) -> Arrival:
+    """An artefact that is started from a private copy: the digest is the copy's."""
+    with artefact.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Arrival(how="started from a private copy on the rig's host", sha256=digest)
 
 
 def limit_self() -> None:

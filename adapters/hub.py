@@ -27,7 +27,7 @@ from adapters.subprocesses import end, start_module
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import TX, Bench
-from harness.trace import ROW
+from harness.trace import PACK, ROW
 
 PROTOCOL = 1
 SYNC, OVERRUN = 0x8000, 0x4000
@@ -44,7 +44,7 @@ class Client:
         self.connection = connection
         self.hello = b""
         self.bus: str | None = None
-        self.listen = self.echo = False
+        self.listen = self.echo = self.behind = False
         self.partial = b""
         self.queue: deque[memoryview] = deque()
         self.queued = 0
@@ -123,8 +123,28 @@ class Server:
         data = client.partial + chunk if client.partial else chunk
         whole = len(data) // ROW.itemsize * ROW.itemsize
         client.partial = data[whole:]
-        if not whole:
+        if whole == ROW.itemsize:
+            self.single(client, data)
+        elif whole:
+            self.block(client, data, whole)
+
+    def single(self, client: Client, data: bytes) -> None:
+        """One record: what most chunks are on a quiet bus, without the cost of columns."""
+        _, identifier, flags, channel, length, payload = PACK.unpack_from(data)
+        self.last_ns = max(time.monotonic_ns(), self.last_ns + 1)
+        if length > 64:
+            self.drop(client)
             return
+        if not flags & SYNC:
+            record = memoryview(PACK.pack(self.last_ns, identifier, flags & ~TX, channel, length, payload))
+            for other in self.clients[client.bus or ""].copy():
+                if other is not client and other.listen:
+                    self.put(other, record)
+        if client.echo or flags & SYNC:
+            self.put(client, memoryview(PACK.pack(self.last_ns, identifier, flags | TX, channel, length, payload)))
+
+    def block(self, client: Client, data: bytes, whole: int) -> None:
+        """Many records at once, as columns."""
         rows = np.frombuffer(bytearray(data[:whole]), ROW)
         now_ns = max(time.monotonic_ns(), self.last_ns + 1)
         rows["time_ns"] = np.arange(now_ns, now_ns + len(rows))
@@ -172,8 +192,10 @@ class Server:
         except OSError:
             self.drop(client)
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.queue else 0)
-        self.selector.modify(client.connection, wanted, client)
+        if bool(client.queue) is not client.behind:
+            client.behind = bool(client.queue)
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.behind else 0)
+            self.selector.modify(client.connection, wanted, client)
 
     def drop(self, client: Client) -> None:
         if client in self.clients.get(client.bus or "", []):

@@ -95,16 +95,15 @@ class HubBus(can.BusABC):
     def send_block(self, records: bytes, timeout: float | None = None) -> None:
         """Whole 80-byte records at once; blocks while the hub's buffers are full."""
         try:
-            self._socket.settimeout(timeout)
+            if timeout is not None and not select.select([], [self._socket], [], timeout)[1]:
+                raise can.CanTimeoutError(f"the hub did not take the frame within {timeout} s")
             self._socket.sendall(records)
-        except TimeoutError:
-            raise can.CanTimeoutError(f"the hub did not take the frame within {timeout} s") from None
         except OSError as error:
             raise can.CanOperationError(f"the hub is gone: {error}") from error
 
     def recv_block(self, timeout: float | None = None) -> Rows:
         """What has arrived, as rows of harness.trace (SYNC records included); empty after the timeout."""
-        if not select.select([self._socket], [], [], timeout)[0]:
+        if timeout is not None and not select.select([self._socket], [], [], timeout)[0]:
             return EMPTY
         try:
             chunk = self._socket.recv(1 << 20)
@@ -112,7 +111,7 @@ class HubBus(can.BusABC):
             raise can.CanOperationError(f"the hub is gone: {error}") from error
         if not chunk:
             raise can.CanOperationError("the hub closed the connection")
-        data = self._rest + chunk
+        data = self._rest + chunk if self._rest else chunk
         whole = len(data) // ROW.itemsize * ROW.itemsize
         self._rest = data[whole:]
         rows = np.frombuffer(data[:whole], ROW)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adapters.confine import confined
+from adapters.confine import confined, copied
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench
@@ -29,6 +29,7 @@ class Program:
 
     def __init__(self, artefact: Path, work: Path, environment: dict[str, str]) -> None:
         self.artefact, self.work, self.environment = artefact, work, environment
+        self.arrival = copied(artefact)
         self.child: subprocess.Popen[bytes] | None = None
         self.powered = False
         self.broken = ""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.confine import copied
 from adapters.stepper import Sent, Stepper
 from harness.console import Assembler
 from harness.errors import DeviceError
@@ -29,6 +30,7 @@ class World:
 
     def __init__(self, artefact: Path, work: Path, console_log: Path) -> None:
         self.artefact, self.work = artefact, work
+        self.arrival = copied(artefact)
         self.now_ns = START_NS
         self.buses: list[SimulatedBus] = []
         self.item: Stepper | None = None

@@ -1,5 +1,6 @@
 """The hub beside python-can's udp_multicast and socketcand: round trip, throughput; and 70,000 frames/s from 8 senders."""
 
+import logging
 import multiprocessing
 import statistics
 import tempfile
@@ -20,6 +21,7 @@ MULTICAST = {"interface": "udp_multicast", "channel": "239.74.163.2", "hop_limit
 
 
 def measure():
+    logging.getLogger("can").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name, running(Path(name) / "hub.sock") as hub:
         ours = {"interface": "shipei_hub", "channel": str(hub.path), "bus": "bench"}
         with socketcand_server.running() as port:

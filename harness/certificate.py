@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from harness import shape
 from harness.errors import BadInput
-from harness.model import Certificate, Decision, Outcome, Plan, Verdict
+from harness.model import Certificate, Decision, Event, Outcome, Plan, Verdict
 from harness.record import write_json
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -81,8 +81,8 @@ def read_key(file: Path, parse: Any) -> Any:
         raise BadInput(f"{file}: not a PEM key: {error}") from None
 
 
-def statement(plan: Plan, verdict: Verdict, opened: Mapping[str, float]) -> dict[str, Any]:
-    """The in-toto statement about a certified combination. `opened` gives each port's uncertainty in ms."""
+def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str, Any]:
+    """The in-toto statement about a certified combination. `opened` is what each port said when it opened."""
     virtual = plan.rig_kind in VIRTUAL
     name = f"{'virtual:' if virtual else ''}{plan.vendor}:{plan.combination}"
     return {
@@ -94,11 +94,12 @@ def statement(plan: Plan, verdict: Verdict, opened: Mapping[str, float]) -> dict
             "combination": shape.dump(plan.combination),
             "vendor": plan.vendor,
             "profile": plan.profile,
-            "rig": {"name": plan.rig, "kind": plan.rig_kind, "uncertainty_ms": dict(opened)},
-            "image": {
-                "arrived": "copied, digest checked after the copy",
-                "sha256": plan.digests.get("artefact:application"),
+            "rig": {
+                "name": plan.rig,
+                "kind": plan.rig_kind,
+                "uncertainty_ms": {e.port: (e.uncertainty_ns or 0) / 1e6 for e in opened},
             },
+            "image": [dict(e.context) for e in opened if e.context],
             "inputs": dict(plan.digests),
             "plan": plan.id,
             "record": {"sha256": verdict.record_sha256},
@@ -113,7 +114,7 @@ def statement(plan: Plan, verdict: Verdict, opened: Mapping[str, float]) -> dict
     }
 
 
-def sign(plan: Plan, verdict: Verdict, opened: Mapping[str, float], key_file: Path | None) -> Certificate:
+def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path | None) -> Certificate:
     """A certificate; raises BadInput when the verdict cannot be certified or the key does not fit the rig."""
     if verdict.decision is not Decision.CERTIFIED:
         raise BadInput(f"the verdict is {verdict.decision.value}: only a certified combination gets a certificate")

@@ -1,14 +1,13 @@
 """The whole pipeline for one submission on one rig: plan, run, judge, sign; everything in one numbered folder of runs/."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import certificate, judge, record, rig, shape
 from harness import plan as plans
 from harness.errors import BadInput
-from harness.model import Decision, Plan, Verdict
+from harness.model import Decision, Event, Plan, Verdict
 from harness.paths import sha256
 from harness.run import Watch, new_folder, run
 from harness.suite import profile_file
@@ -73,9 +72,9 @@ def judge_record(folder: Path) -> Verdict:
     return dataclasses.replace(verdict, record_sha256=sha256(seal) if seal.is_file() else "")
 
 
-def opened(folder: Path) -> Mapping[str, float]:
-    """Each port's uncertainty in ms, as it was when it opened."""
-    return {e.port: (e.uncertainty_ns or 0) / 1e6 for e in record.events(folder) if e.what == "opened" and e.port}
+def opened(folder: Path) -> tuple[Event, ...]:
+    """What each port said when it opened: its uncertainty, and how the image arrived."""
+    return tuple(e for e in record.events(folder) if e.what == "opened")
 
 
 def load_verdict(folder: Path) -> Verdict:

@@ -25,14 +25,19 @@ def judge(plan: Plan, events: Iterable[Event]) -> Verdict:
     by_requirement: dict[str, list[Event]] = defaultdict(list)
     faults: list[str] = []
     closed = False
+    on_target: set[object] = set()
     for event in events:
         if event.what == "fault":
             faults.append(event.why or "unnamed fault")
         closed = closed or event.what == "closed"
+        if event.what == "opened" and event.context:
+            on_target.add(event.context.get("image_sha256"))
         if event.requirement is not None:
             by_requirement[event.requirement].append(event)
     if not closed:
         faults.append("the run did not come to its end")
+    if plan.digests.get("artefact:application") not in on_target:
+        faults.append("the item is not identified: nothing says that the submitted image was on the target")
     judged = tuple(one(planned, by_requirement[planned.requirement.id], plan) for planned in plan.requirements)
     mandatory = {j.outcome for j in judged if j.level == "mandatory"}
     return Verdict(

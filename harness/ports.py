@@ -114,6 +114,21 @@ class Power(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How the image got onto the target, and the digest of what is there now."""
+
+    how: str
+    sha256: str
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A port that put the image onto the target, or read it back. A run without one says nothing about the image."""
+
+    arrival: Arrival
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it."""
 

@@ -17,7 +17,7 @@ from harness.errors import BadInput, DeviceError, RigError, SuiteError
 from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
 from harness.paths import SUITES
-from harness.ports import Power, Replayed
+from harness.ports import Identified, Power, Replayed
 from harness.record import Recorder
 from harness.suite import profile_file
 from harness.vehicle import Vehicle
@@ -178,11 +178,18 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     item = plan.item_of(run.submission, run.folder)
     with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record_folder) as live:
         for name, port in live.items():
-            run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns))
+            run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
         yield live
         for port in live.values():
             if isinstance(port, Power):
                 note_fault(run, port)
+
+
+def arrival(port: Any) -> dict[str, Value] | None:
+    """How the image arrived, where this port knows."""
+    if not isinstance(port, Identified):
+        return None
+    return {"image_arrived": port.arrival.how, "image_sha256": port.arrival.sha256}
 
 
 @pytest.fixture(scope="session")

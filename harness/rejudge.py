@@ -41,8 +41,8 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
         shutil.copytree(folder / record.INPUTS, inputs)
         faults = execute(plan, inputs / "submission.yaml", replay_rig(folder, plan, inputs, work), new, work, watch)
         finish(new, faults)
-        events = [e for e in record.events(new) if e.what not in ("clock", "health")]
-    kept = [e for e in old if e.what in ("clock", "health", "fault")]
+        events = [e for e in record.events(new) if e.what not in ("opened", "clock", "health")]
+    kept = [e for e in old if e.what in ("opened", "clock", "health", "fault")]
     return judge.judge(plan, [*events, *kept, *still_open(old)])
 
 

@@ -38,7 +38,7 @@ def verdict(decision=Decision.CERTIFIED, outcome=Outcome.PASS):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "certificate.json"
-    certificate.write(path, certificate.sign(plan(), verdict(), {"body": 0.0}, None))
+    certificate.write(path, certificate.sign(plan(), verdict(), (), None))
     return path
 
 
@@ -130,7 +130,7 @@ def test_the_labs_own_key(tmp_path):
     public = certificate.new_key(tmp_path / "lab.key")
     hardware = plan(rig_kind="bench")
     path = tmp_path / "c.json"
-    certificate.write(path, certificate.sign(hardware, verdict(), {}, tmp_path / "lab.key"))
+    certificate.write(path, certificate.sign(hardware, verdict(), (), tmp_path / "lab.key"))
     assert certificate.verify(path, public)["predicateType"] == certificate.PREDICATE
     refused(path, "was not signed with the demo key")
     assert (tmp_path / "lab.key").stat().st_mode & 0o077 == 0
@@ -150,16 +150,16 @@ def test_the_labs_own_key(tmp_path):
 )
 def test_what_is_never_signed(made, found, said):
     with pytest.raises(BadInput, match=said):
-        certificate.sign(plan(**made), found, {}, None)
+        certificate.sign(plan(**made), found, (), None)
 
 
 def test_a_virtual_rig_never_gets_the_labs_key(tmp_path):
     certificate.new_key(tmp_path / "lab.key")
     with pytest.raises(BadInput, match="is virtual"):
-        certificate.sign(plan(), verdict(), {}, tmp_path / "lab.key")
+        certificate.sign(plan(), verdict(), (), tmp_path / "lab.key")
 
 
 def test_one_subject_names_the_whole_combination():
     assert isinstance(plan().combination, Combination)
-    statement = certificate.statement(plan(), verdict(), {})
+    statement = certificate.statement(plan(), verdict(), ())
     assert [s["digest"]["sha256"] for s in statement["subject"]] == [plan().manifest_sha256]

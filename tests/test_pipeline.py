@@ -52,7 +52,12 @@ def test_the_reference_is_certified_and_its_certificate_holds(certified):
     assert {r["outcome"] for r in predicate["requirements"]} == {"pass"}
     assert {"artefact:application", "rig", "dbc:body", "suite:common", "profile", "harness"} <= set(predicate["inputs"])
     assert predicate["rig"]["uncertainty_ms"] == {"power": 0, "console": 0, "body": 0}
-    assert predicate["image"]["arrived"]
+    assert predicate["image"] == [
+        {
+            "image_arrived": "started from a private copy on the rig's host",
+            "image_sha256": predicate["inputs"]["artefact:application"],
+        }
+    ]
     assert predicate["record"]["sha256"] == certified.verdict.record_sha256
 
 
@@ -129,6 +134,20 @@ def test_a_test_or_run_that_did_not_end_is_a_miss(run, what):
 def test_every_planned_test_is_written_down_before_anything_runs(certified):
     found = [e.what for e in record.events(certified.folder / "record")]
     assert found[: len(certified.plan.requirements)] == ["planned"] * len(certified.plan.requirements)
+
+
+def test_an_item_that_nothing_identifies_is_void(run):
+    def forget(lines):
+        for line in lines:
+            if line["what"] == "opened":
+                line.pop("context", None)
+            yield line
+
+    rewrite(run, forget)
+    record.seal(run / "record")
+    verdict = certify.judge_record(run / "record")
+    assert verdict.decision is Decision.VOID
+    assert "not identified" in verdict.faults[0]
 
 
 def test_a_torn_last_line_is_not_an_event(run):
