@@ -3,9 +3,8 @@
 Nothing of it is imported, and whatever it does on the pipe is bounded: sizes, counts, and the time it may take to answer.
 """
 
-import os
-import select
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from adapters.confine import confined
 from harness.errors import DeviceError, RigError
 
+TIMEVAL = struct.Struct("@ll")
 FRAME = struct.Struct("<qBIHB")
 ANSWER_S = 5.0
 START_S = 20.0
@@ -26,20 +26,22 @@ class Stepper:
     """One life of the item, from power-on to power-off."""
 
     def __init__(self, artefact: Path, work: Path) -> None:
-        with (work / "stderr.txt").open("ab") as errors:
+        self.line, theirs = socket.socketpair()  # and not pipes: the kernel can limit how long a read waits
+        with theirs, (work / "stderr.txt").open("ab") as errors:
             self.child = subprocess.Popen(
                 [str(artefact)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=errors,
                 **confined(work, {"SHIPEI_STEPPER": "1"}),
             )
-        assert self.child.stdin
-        assert self.child.stdout
-        self.sink, self.source = self.child.stdin.fileno(), self.child.stdout.fileno()
-        self.readable = select.poll()
-        self.readable.register(self.source, select.POLLIN)
-        self.patience_s = START_S
+        self.be_patient(START_S)
+
+    def be_patient(self, seconds: float) -> None:
+        """How long the item may take to answer."""
+        self.patience_s = seconds
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.line.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6)))
 
     def step(self, limit_ns: int, frames: Sequence[Sent]) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
         """Let the item run up to limit_ns with these frames received; (next due time, frames sent, console chunks)."""
@@ -48,11 +50,14 @@ class Stepper:
             parts.append(FRAME.pack(time_ns, bus, identifier, flags, len(data)) + data)
         request = b"".join(parts)
         try:
-            os.write(self.sink, struct.pack("<I", len(request)) + request)
+            self.line.sendall(struct.pack("<I", len(request)) + request)
             answer = self.read()
-        except BrokenPipeError:
+        except BlockingIOError:
+            raise DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs") from None
+        except (BrokenPipeError, ConnectionResetError):
             raise self.ended() from None
-        self.patience_s = ANSWER_S
+        if self.patience_s != ANSWER_S:
+            self.be_patient(ANSWER_S)
         try:
             return parse(answer)
         except (struct.error, IndexError):
@@ -60,12 +65,13 @@ class Stepper:
 
     def read(self) -> bytes:
         """One answer; mostly it comes in one piece."""
-        got, deadline, size = b"", time.monotonic() + self.patience_s, 4
+        got, size, deadline = b"", 4, 0.0
         while len(got) < size:
-            left_ms = (deadline - time.monotonic()) * 1000
-            if left_ms <= 0 or not self.readable.poll(left_ms):
-                raise DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs")
-            chunk = os.read(self.source, 65536)
+            if got:  # it comes in pieces: all of them together have as long as one
+                deadline = deadline or time.monotonic() + self.patience_s
+                if time.monotonic() > deadline:
+                    raise BlockingIOError
+            chunk = self.line.recv(65536)
             if not chunk:
                 raise self.ended()
             got += chunk
@@ -88,9 +94,7 @@ class Stepper:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait(timeout=10)
-        for pipe in (self.child.stdin, self.child.stdout):
-            assert pipe
-            pipe.close()
+        self.line.close()
 
 
 def parse(answer: bytes) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:

@@ -160,6 +160,11 @@ READ = "n = struct.unpack('<I', sys.stdin.buffer.read(4))[0]; sys.stdin.buffer.r
             DeviceError,
             "did not advance",
         ),
+        (
+            READ + "[(sys.stdout.buffer.write(b'x'), sys.stdout.flush(), time.sleep(0.3)) for _ in range(90)]",
+            DeviceError,
+            "it hangs|are allowed",
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", RigError, "killed from outside"),
     ],
 )

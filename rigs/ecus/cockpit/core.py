@@ -126,7 +126,7 @@ class Cockpit:
         self.cyclic = []
         for n, message in enumerate(m for m in self.outputs.values() if m.cycle_ms and m.name not in cal.NEVER_SENT):
             period = round(cal.CYCLE_MS.get(message.name, message.cycle_ms) * MS)
-            self.cyclic.append([com_ns + n * 3 * MS, period, message])
+            self.cyclic.append([com_ns + n * cal.TICK_MS * MS, period, message])
         if cal.EXTRA_MESSAGE_ID is not None:
             self.cyclic.append([com_ns, 100 * MS, None])
         self.counters, self.seen, self.mute_until_ns, self.late = {}, [], 0, False
