@@ -122,11 +122,7 @@ def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path |
         raise BadInput("the plan left requirements out by hand (--only): such a record is never signed")
     if plan.rig_kind == "replay":
         raise BadInput("a replay is not evidence of its own: sign the original record's verdict")
-    virtual = plan.rig_kind in VIRTUAL
-    if virtual and key_file is not None:
-        raise BadInput(f"the rig {plan.rig} is virtual: its certificates carry the demo key, not {key_file}")
-    if not virtual and key_file is None:
-        raise BadInput("a hardware rig's certificate needs the lab's key: --key FILE (make one with `shipei key new`)")
+    check_key(plan, key_file)
     key = demo_key() if key_file is None else load_private(key_file)
     payload = json.dumps(statement(plan, verdict, opened), ensure_ascii=False, sort_keys=True).encode()
     envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures={})
@@ -137,6 +133,17 @@ def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path |
         payloadType=found["payloadType"],
         signatures=tuple(dict(s) for s in found["signatures"]),
     )
+
+
+def check_key(plan: Plan, key_file: Path | None) -> None:
+    """A virtual rig's certificates carry the demo key, a hardware rig's the lab's; raises BadInput for anything else."""
+    virtual = plan.rig_kind in VIRTUAL
+    if virtual and key_file is not None:
+        raise BadInput(f"the rig {plan.rig} is virtual: its certificates carry the demo key, not {key_file}")
+    if not virtual and key_file is None:
+        raise BadInput("a hardware rig's certificate needs the lab's key: --key FILE (make one with `shipei key new`)")
+    if key_file is not None:
+        load_private(key_file)
 
 
 def write(file: Path, certificate: Certificate) -> None:

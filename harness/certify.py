@@ -48,8 +48,7 @@ def certify(
 ) -> Certified:
     """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong."""
     plan, rig_file = make_plan(submission, rig_name, profile)
-    if key is not None:
-        certificate.load_private(key)
+    certificate.check_key(plan, key)
     folder = new_folder(runs, folder_name(plan))
     run(plan, submission, rig_file, folder / RECORD, watch)
     verdict = judge_record(folder / RECORD)

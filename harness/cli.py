@@ -73,13 +73,17 @@ def command(where: typer.Typer, name: str) -> Callable[[Callable[..., int]], Cal
             try:
                 code = function(*arguments, **options)
             except BadInput as error:
-                code = show.problem("input", list(error.mistakes), as_json) or 2
+                show.problem("input", list(error.mistakes), as_json)
+                code = 2
             except Fault as error:
-                code = show.problem("rig", [str(error)], as_json) or 3
+                show.problem("rig", [str(error)], as_json)
+                code = 3
             except KeyboardInterrupt:
-                code = show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json) or 3
+                show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json)
+                code = 3
             except Exception:
-                code = show.problem("internal", [traceback.format_exc()], as_json) or 3
+                show.problem("internal", [traceback.format_exc()], as_json)
+                code = 3
             raise typer.Exit(code)
 
         where.command(name)(wrapped)

@@ -52,7 +52,8 @@ def unpack(archive: Path, folder: Path) -> Path:
             refuse(archive, source.infolist())
             folder.mkdir(parents=True)
             extract(archive, source, folder)
-        return submissions.locate(folder) if submissions.load(folder) else folder
+        submissions.load(folder)
+        return submissions.locate(folder)
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise BadInput(f"{archive}: cannot be unpacked: {error}") from None

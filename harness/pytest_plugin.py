@@ -206,14 +206,23 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface)
     for net in networks.values():
         net.start()
-    vehicle.time_ns = power.on() if power else max(net.bus.now_ns() for net in networks.values())
+    vehicle.time_ns = power.on() if power else begin(run, ports, networks)
     wait_ready(vehicle)
     return vehicle
 
 
+def begin(run: Run, ports: Mapping[str, Any], networks: Mapping[str, Network]) -> int:
+    """Where a rig without a switchable supply begins; written down, so that it can be replayed."""
+    replayed = [p.replay_from("") for p in ports.values() if isinstance(p, Replayed)]
+    time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in networks.values())
+    run.recorder.write("called", port="clock", call="begin", time_ns=time_ns)
+    return time_ns
+
+
 def wait_ready(vehicle: Vehicle) -> None:
+    """The ready line after power-on; where nobody switched the device on, its first frame."""
     console = vehicle.interface.console
-    if console is not None and vehicle.console_port is not None:
+    if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
         vehicle.console_line(console.ready, within_s=READY_S)
     else:
         vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)

@@ -61,10 +61,7 @@ def recipe(document: Document, port: str) -> Recipe | None:
         classes = [n for n, c in vars(module).items() if isinstance(c, type) and hasattr(c, "open")]
         document.mistake((*where, "use"), f"{module_name} has no recipe {class_name!r}{meant(class_name, classes)}")
         return None
-    plain = Document.__new__(Document)
-    plain.file, plain.mistakes = document.file, document.mistakes
-    plain.lines = {k[2:]: v for k, v in document.lines.items() if k[:2] == where}
-    plain.data = {k: v for k, v in fields.items() if k != "use"}
+    plain = document.part(where, {k: v for k, v in fields.items() if k != "use"})
     found: Recipe | None = shape.load(cls, plain)
     return found
 

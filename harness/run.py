@@ -29,15 +29,15 @@ def run(plan: Plan, submission_path: Path, rig_file: Path, folder: Path, watch: 
     """
     file, rig_file, folder = submissions.locate(submission_path), rig_file.resolve(), folder.resolve()
     submission = submissions.load(file)
-    folder.mkdir(parents=True)
-    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
-        raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
-    record.write_json(folder / record.PLAN, shape.dump(plan))
-    keep_inputs(submission, file, rig_file, folder / record.INPUTS)
-    faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="shipei-") as work:
         taken = take_in(submission, file, Path(work) / "submission", plan)
-        faults += execute(plan, taken, rig_file, folder, Path(work), watch)
+        folder.mkdir(parents=True)
+        if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+            folder.rmdir()
+            raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
+        record.write_json(folder / record.PLAN, shape.dump(plan))
+        keep_inputs(submission, file, rig_file, folder / record.INPUTS)
+        faults = execute(plan, taken, rig_file, folder, Path(work), watch)
     return finish(folder, faults)
 
 

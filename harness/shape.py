@@ -46,6 +46,13 @@ class Document:
     def mistake(self, path: Path_, what: str) -> None:
         self.mistakes.append(f"{self.where(path)}: {what}")
 
+    def part(self, path: Path_, data: Any) -> "Document":
+        """What stands at a path as a document of its own; its mistakes are this one's."""
+        part = Document.__new__(Document)
+        part.file, part.mistakes, part.data = self.file, self.mistakes, data
+        part.lines = {k[len(path) :]: v for k, v in self.lines.items() if k[: len(path)] == path}
+        return part
+
     def _parse(self, text: str) -> Any:
         try:
             self._refuse_depth(text)

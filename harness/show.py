@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -40,15 +41,14 @@ def as_data(data: Any) -> None:
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n")
 
 
-def problem(kind: str, messages: list[str], as_json: bool) -> int:
-    """Tell people what went wrong, on standard error; returns 0 so that the caller names the exit code."""
+def problem(kind: str, messages: list[str], as_json: bool) -> None:
+    """Tell people what went wrong, on standard error; and machines, on standard output."""
     if as_json:
         as_data({"error": kind, "messages": messages})
     title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(
         kind, kind
     )
     sys.stderr.write(f"shipei: {title}\n" + "".join(f"  {m}\n" for m in messages))
-    return 0
 
 
 def plain(data: Mapping[str, Any], as_json: bool) -> None:
@@ -58,7 +58,7 @@ def plain(data: Mapping[str, Any], as_json: bool) -> None:
         out = console()
         for key, value in data.items():
             if value is not None:
-                out.print(f"[bold]{key}[/]  {value}", soft_wrap=True)
+                out.print(f"[bold]{key}[/]  {escape(str(value))}", soft_wrap=True)
 
 
 @contextmanager
@@ -94,17 +94,17 @@ def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool)
         table.add_column(name, **options)  # type: ignore[arg-type]
     sentences = {p.requirement.id: p.requirement.en for p in plan.requirements}
     for judged in found.requirements:
-        said = judged.reason or (worst_margin(judged.measured) if judged.measured else "")
+        said = worst_margin(judged.measured) if judged.measured else ""
         if judged.outcome is not Outcome.PASS:
-            said = f"{sentences[judged.requirement]}\n{said}"
+            said = f"{sentences[judged.requirement]}\n{escape(judged.reason)}"
         style = STYLE[judged.outcome]
         mark = judged.outcome.name + ("" if judged.level == "mandatory" else " (recommended)")
         table.add_row(judged.requirement, f"[{style}]{mark}[/]", said)
     out.print(table)
     for fault in found.faults:
-        out.print(f"[yellow]fault of the run:[/] {fault}")
+        out.print(f"[yellow]fault of the run:[/] {escape(fault)}")
     for left in (*plan.not_applicable, *plan.not_decidable):
-        out.print(f"[dim]not tested: {left.id}: {left.reason}[/]")
+        out.print(f"[dim]not tested: {left.id}: {escape(left.reason)}[/]")
     out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {ACTS[found.decision]}")
     plain(links, False)
 
@@ -171,7 +171,7 @@ def rig(rows: list[dict[str, Any]], as_json: bool) -> None:
     for name in ("port", "recipe", "", "says"):
         table.add_column(name)
     for row in rows:
-        table.add_row(row["port"], row["use"], "[green]ok[/]" if row["ok"] else "[red]no[/]", row["says"])
+        table.add_row(row["port"], row["use"], "[green]ok[/]" if row["ok"] else "[red]no[/]", escape(row["says"]))
     console().print(table)
 
 

@@ -1,5 +1,6 @@
 """Load what a vendor handed in, and say everything that is wrong with it at once."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ from harness.protection import HEADER_BYTES
 from harness.shape import Document, meant
 from harness.suite import features as known_features
 
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MAX_FILES = 200
 MAX_TOTAL_BYTES = 2_000_000_000
 
@@ -45,6 +47,7 @@ def line_of(mistake: str) -> tuple[str, int]:
 
 def check(document: Document, submission: Submission, folder: Path, artefacts: bool) -> None:
     check_registry(document, document.data)
+    check_names(document, submission)
     check_features(document, submission)
     for n, artefact in enumerate(submission.artefacts if artefacts else ()):
         file = inside(document, ("artefacts", n, "path"), folder, artefact.path)
@@ -59,6 +62,20 @@ def check(document: Document, submission: Submission, folder: Path, artefacts: b
     seen_paths: dict[str, str] = {}
     for name, bus in submission.interface.buses.items():
         check_bus(document, name, bus, folder, seen_paths)
+
+
+def check_names(document: Document, submission: Submission) -> None:
+    """Names and versions end up in folder names, tables and pages, so they are plain."""
+    combination = submission.combination
+    parts: list[tuple[shape.Path_, str]] = [(("chip", "revision"), combination.chip.revision)]
+    for where, software in (("os", combination.os), ("application", combination.application)):
+        parts += [((where, "name"), software.name), ((where, "version"), software.version)]
+    for n, service in enumerate(combination.services):
+        parts += [(("services", n, "name"), service.name), (("services", n, "version"), service.version)]
+    for place, text in parts:
+        if not PLAIN.fullmatch(text):
+            what = f"{text!r} should be 1 to 64 letters, digits or . _ + - and start with a letter or digit"
+            document.mistake(("combination", *place), what)
 
 
 def check_registry(document: Document, data: object) -> None:

@@ -6,6 +6,7 @@ survives a kill of either. Layout: a 256-byte header (a JSON line, then little-e
 
 import json
 import mmap
+import shutil
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,8 @@ PACK = struct.Struct("<qIHBB64s")
 HEADER = 256
 COUNT, UNTIL, LOST, CLOSED = 200, 208, 216, 224
 GROW = 65_536
-MAX_ROWS = 40_000_000
+MAX_ROWS = 20_000_000
+MIN_FREE_BYTES = 200_000_000
 FIELD = struct.Struct("<q")
 
 
@@ -48,7 +50,9 @@ class Trace:
 
     def _grow(self) -> None:
         if self._capacity >= MAX_ROWS:
-            raise RigError(f"the trace of {self.file.name} has reached its limit of {MAX_ROWS} frames")
+            raise RigError(f"{self.file.name} has reached its limit of {MAX_ROWS} frames")
+        if shutil.disk_usage(self.file.parent).free < MIN_FREE_BYTES:
+            raise RigError(f"{self.file.name}: the disk is nearly full")
         self._capacity += max(GROW, self._capacity // 2)
         self._stream.truncate(HEADER + self._capacity * ROW.itemsize)
         self._stream.flush()

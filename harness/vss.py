@@ -53,7 +53,7 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
 def load(file: Path, codec: Codec) -> dict[str, Mapped]:
     """The map of a submission that has been checked."""
     document = shape.read(file)
-    links, _ = read_links(document, codec, file.name)
+    links = read_links(document, codec, file.name)
     if document.mistakes:
         raise BadInput(document.mistakes)
     return links
@@ -65,11 +65,12 @@ def check(file: Path, shown: str, codec: Codec, dbc: str) -> tuple[list[str], li
         document = shape.read(file, name=shown)
     except BadInput as error:
         return list(error.mistakes), []
-    links, _ = read_links(document, codec, dbc)
+    links = read_links(document, codec, dbc)
     return document.mistakes, list(links)
 
 
-def read_links(document: Document, codec: Codec, dbc: str) -> tuple[dict[str, Mapped], None]:
+def read_links(document: Document, codec: Codec, dbc: str) -> dict[str, Mapped]:
+    """Every mapped path; mistakes are added to the document."""
     links: dict[str, Mapped] = {}
     for where, path, leaf in leaves(document, document.data, (), ""):
         if path not in catalogue():
@@ -83,7 +84,7 @@ def read_links(document: Document, codec: Codec, dbc: str) -> tuple[dict[str, Ma
         mapped = link(document, (*where, kinds[0]), path, leaf[kinds[0]], codec, dbc)
         if mapped is not None:
             links[path] = mapped
-    return links, None
+    return links
 
 
 def leaves(document: Document, node: Any, where: Path_, path: str) -> Iterator[tuple[Path_, str, dict[str, Any]]]:

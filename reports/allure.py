@@ -1,5 +1,6 @@
 """An Allure 3 report built from the record, never from pytest: results through allure-python-commons, pages by npm's `allure`."""
 
+import base64
 import json
 import os
 import re
@@ -283,8 +284,6 @@ def npm(node: Path) -> list[str]:
 
 def counts_in(index: Path) -> dict[str, int] | None:
     """How many results of each status a single-file report carries; None if its form is unknown."""
-    import base64
-
     text = index.read_text(encoding="utf-8")
     match = re.search(r"d\(\"widgets/statistic\.json\",\s*\"([^\"]*)\"\)", text)
     if not match:

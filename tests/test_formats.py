@@ -64,6 +64,8 @@ def test_the_reference_submission_is_without_mistakes(folder):
             "version: 1.4",
             r"submission.yaml:6: .*version: should be a valid string, not 1.4; put it in quotes",
         ),
+        ("name: cockpit, ", "name: ../../evil, ", r"'../../evil' should be 1 to 64 letters"),
+        ('version: "1.4.0"', 'version: "1|4 [/red]"', r"should be 1 to 64 letters"),
         ("bitrate: 500000", "bitrate: fast", r"bitrate: should be a valid integer, not 'fast'"),
         (
             "vendor: reference-a ",

@@ -262,3 +262,36 @@ def test_an_artefact_that_changes_after_the_plan_is_refused(tmp_path):
         stream.write(b"x")
     with pytest.raises(BadInput, match=r"has the digest|changed between"):
         certify.run(plan, folder, rig_file, tmp_path / "record")
+
+
+def test_a_rig_without_a_supply_judges_what_it_can_and_rejudges_to_the_same(tmp_path, monkeypatch):
+    """A device that is on already, as on a bench whose supply nobody switches."""
+    from harness.paths import RIGS
+
+    (tmp_path / "lab_always_on.py").write_text(
+        "from contextlib import contextmanager\n"
+        "from adapters.simulation import SimulatedTarget\n"
+        "from harness.model import noun\n"
+        "@noun\n"
+        "class AlwaysOn(SimulatedTarget):\n"
+        "    @contextmanager\n"
+        "    def open(self, name, bench):\n"
+        "        with super().open(name, bench) as world:\n"
+        "            world.on()\n"
+        "            yield world\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    rig = (RIGS / "sim.yaml").read_text()
+    rig = rig.replace('power: {use: "adapters.simulation:SimulatedTarget"}', 'device: {use: "lab_always_on:AlwaysOn"}')
+    (tmp_path / "rig.yaml").write_text(rig.replace("on: power", "on: device"))
+    profile = tmp_path / "p.yaml"
+    profile.write_text(
+        'name: p\nversion: "1"\nsuites: [common]\nmandatory: [CAN-CYCLE-001, CAN-MATRIX-001]\nrecommended: [BOOT-READY-001]\n'
+    )
+    done = certify.certify(
+        build.build(tmp_path / "s"), str(tmp_path / "rig.yaml"), tmp_path / "runs", profile=str(profile)
+    )
+    assert (done.verdict.decision, done.verdict.faults) == (Decision.CERTIFIED, ())
+    assert [x.reason for x in done.plan.not_decidable] == ["the rig sim has no port power"]
+    assert rejudge.rejudge(done.folder / "record").requirements == done.verdict.requirements

@@ -121,6 +121,19 @@ def test_a_hostile_name_does_not_become_html(refused):
     assert "&lt;script&gt;" in pages.document("<script>", "")
 
 
+def test_what_a_device_says_is_never_markup(refused, capsys):
+    import dataclasses
+
+    from harness import show
+
+    judged = dataclasses.replace(refused.verdict.requirements[0], outcome=Outcome.FAIL, reason="heard ['[/red] [bold']")
+    verdict = dataclasses.replace(refused.verdict, requirements=(judged,), faults=("[/oops]",))
+    show.verdict(verdict, refused.plan, {"run": "[/x]"}, False)
+    said = capsys.readouterr().out
+    assert "[/red] [bold" in said
+    assert "[/oops]" in said
+
+
 def test_the_matrix_believes_certificates_only(tmp_path):
     submission = build.build(tmp_path / "s")
     done = certify.certify(submission, "sim", tmp_path / "runs")
