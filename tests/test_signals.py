@@ -5,7 +5,7 @@ import numpy as np
 from cantools.database import Signal
 from cantools.database.can import Database, Message, Node
 from cantools.database.conversion import BaseConversion
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.paths import DBC
@@ -84,7 +84,7 @@ def rows_of(message, payloads):
     return rows
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(layouts(), st.data())
 def test_decodes_as_cantools_does(message, data):
     payloads = data.draw(st.lists(st.binary(min_size=message.length, max_size=message.length), min_size=1, max_size=6))

@@ -1,0 +1,62 @@
+"""End-to-end protection: the published check values, every profile round trip, and an independent implementation."""
+
+import importlib.util
+import os
+
+import pytest
+from e2e import crc
+
+from harness.model import E2e
+from harness.paths import ECUS
+from harness.protection import PERIOD, check, counter, jumps, protect, ring
+
+RULES = [
+    E2e(message="M", profile="P01", data_id=0x123),
+    E2e(message="M", profile="P02", data_ids=tuple(range(16))),
+    E2e(message="M", profile="P05", data_id=0x1234),
+    E2e(message="M", profile="P11", data_id=0x123),
+]
+
+
+def test_the_checksums_give_their_published_check_values():
+    text = b"123456789"
+    assert crc.calculate_crc8(text, 0xFF, True) == 0x4B
+    assert crc.calculate_crc8_h2f(text, 0xFF, True) == 0xDF
+    assert crc.calculate_crc16(text, 0xFFFF, True) == 0x29B1
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.profile)
+def test_a_ring_is_right_in_every_frame_and_any_flipped_bit_is_found(rule):
+    frames = ring(rule, bytes(range(8)))
+    assert len(frames) == PERIOD[rule.profile] == len(set(frames))
+    assert all(check(rule, f) for f in frames)
+    assert [counter(rule, f) for f in frames] == list(range(PERIOD[rule.profile]))
+    assert jumps(rule, [*frames, frames[0]]) == 0
+    assert jumps(rule, [frames[0], frames[2], frames[2]]) == 2
+    for bit in range(64):
+        flipped = bytearray(frames[3])
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert not check(rule, bytes(flipped)), bit
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.profile)
+def test_a_frame_that_is_too_short_or_masquerades_is_wrong(rule):
+    assert not check(rule, b"\0")
+    other = E2e(message="M", profile=rule.profile, data_id=0x777, data_ids=tuple(range(1, 17)))
+    assert not check(other, protect(rule, bytes(8), 3))
+
+
+def test_counter_15_is_forbidden_in_profile_1():
+    assert not check(RULES[0], bytes([0, 0x0F, 0, 0]))
+
+
+def test_the_reference_ecus_own_checksums_agree():
+    spec = importlib.util.spec_from_file_location("frames", ECUS / "cockpit" / "frames.py")
+    frames = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(frames)
+    for n in range(200):
+        payload = os.urandom(8)
+        first = protect(RULES[0], payload, n)
+        assert first[0] == frames.p01_crc(first, RULES[0].data_id)
+        fifth = protect(RULES[2], payload, n)
+        assert int.from_bytes(fifth[:2], "little") == frames.p05_crc(fifth, RULES[2].data_id)
