@@ -5,6 +5,7 @@ Plain data only: no anchors, no tags, no duplicate keys, limited in size and dep
 
 import dataclasses
 import difflib
+import functools
 import json
 import types
 import typing
@@ -158,7 +159,7 @@ def loads(cls: type[T], text: str | bytes, name: str) -> T:
 
 def dump(noun: Any) -> Any:
     """A noun as plain JSON data."""
-    return TypeAdapter(type(noun)).dump_python(noun, mode="json")
+    return built(type(noun)).dump_python(noun, mode="json")  # type: ignore[arg-type]
 
 
 def schema(cls: type) -> dict[str, Any]:
@@ -166,8 +167,14 @@ def schema(cls: type) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapter(cls).json_schema()}
 
 
-def adapter(cls: type[T]) -> TypeAdapter[T]:
+@functools.cache
+def built(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
+
+
+def adapter(cls: type[T]) -> TypeAdapter[T]:
+    """pydantic's view of a noun; building one takes milliseconds, so each is built once."""
+    return built(cls)  # type: ignore[arg-type]
 
 
 def explain(cls: Any, data: Any, error: Any) -> tuple[Path_, str]:
