@@ -160,8 +160,8 @@ class SimulatedBus:
         self.trace.append(self.free_ns, identifier, flags | (TX if sender == BENCH else 0), data, self.number)
         if self.trace.count > self.seen and (not self.watched or identifier in self.watched):
             self.caught = True
-        if sender == BENCH and self.world.item is not None:
-            self.world.received.append((self.free_ns, self.number, identifier, flags, data))
+        if sender == BENCH:
+            self.world.deliver((self.free_ns, self.number, identifier, flags, data))
 
     def corrupt(self, pending: Pending, controller: Controller) -> None:
         """An error frame, then the frame again; at 256 errors its sender leaves the bus for 128 x 11 bits."""

@@ -34,9 +34,15 @@ class World:
         self.now_ns = START_NS
         self.buses: list[SimulatedBus] = []
         self.item: Stepper | None = None
-        self.item_due_ns = FAR
+        self.item_due_ns = self.item_wake_ns = FAR
         self.received: list[Sent] = []
         self.console = Assembler(console_log)
+
+    def deliver(self, frame: Sent) -> None:
+        """A frame of the bench has ended: the item has it when it runs next, and runs when it said it would."""
+        if self.item is not None:
+            self.received.append(frame)
+            self.item_due_ns = min(self.item_due_ns, max(self.item_wake_ns, self.now_ns))
 
     # ------------------------------------------------------------ power
 
@@ -87,17 +93,20 @@ class World:
     def step_item(self) -> None:
         assert self.item
         try:
-            due_ns, sent, console = self.item.step(self.now_ns, self.received)
+            due_ns, wake_ns, sent, console = self.item.step(self.now_ns, self.received)
         except DeviceError:
             self.off()
             raise
         self.received.clear()
-        if due_ns <= self.now_ns:
+        if min(due_ns, wake_ns) <= self.now_ns:
             self.off()
-            raise DeviceError(f"the item's stepper did not advance: at {self.now_ns} ns it wants to run at {due_ns} ns")
+            wanted_ns = min(due_ns, wake_ns)
+            raise DeviceError(
+                f"the item's stepper did not advance: at {self.now_ns} ns it wants to run at {wanted_ns} ns"
+            )
         if len(sent) > MAX_SENT:
             raise DeviceError(f"the item sent {len(sent)} frames in one step; {MAX_SENT} are allowed")
-        self.item_due_ns = due_ns
+        self.item_due_ns, self.item_wake_ns = due_ns, wake_ns
         for one in sent:
             if one[1] >= len(self.buses):
                 raise DeviceError(f"the item sent on bus number {one[1]}; there are {len(self.buses)}")

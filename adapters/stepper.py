@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from adapters.confine import confined
 from harness.errors import DeviceError, RigError
@@ -43,8 +44,8 @@ class Stepper:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.line.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6)))
 
-    def step(self, limit_ns: int, frames: Sequence[Sent]) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
-        """Let the item run up to limit_ns with these frames received; (next due time, frames sent, console chunks)."""
+    def step(self, limit_ns: int, frames: Sequence[Sent]) -> "Answer":
+        """Let the item run up to limit_ns with these frames received."""
         parts = [struct.pack("<qH", limit_ns, len(frames))]
         for time_ns, bus, identifier, flags, data in frames:
             parts.append(FRAME.pack(time_ns, bus, identifier, flags, len(data)) + data)
@@ -97,9 +98,19 @@ class Stepper:
         self.line.close()
 
 
-def parse(answer: bytes) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
-    due_ns, count = struct.unpack_from("<qH", answer)
-    offset, sent, console = 10, [], []
+class Answer(NamedTuple):
+    """When the item wants to run next; when it does if a frame is received before; what it sent and said."""
+
+    due_ns: int
+    wake_ns: int
+    sent: list[Sent]
+    console: list[tuple[int, bytes]]
+
+
+def parse(answer: bytes) -> Answer:
+    """An answer from its bytes; raises struct.error or IndexError when it is not one."""
+    due_ns, wake_ns, count = struct.unpack_from("<qqH", answer)
+    offset, sent, console = 18, [], []
     for _ in range(count):
         time_ns, bus, identifier, flags, length = FRAME.unpack_from(answer, offset)
         offset += FRAME.size
@@ -114,4 +125,4 @@ def parse(answer: bytes) -> tuple[int, list[Sent], list[tuple[int, bytes]]]:
         time_ns, size = struct.unpack_from("<qH", answer, offset)
         console.append((time_ns, answer[offset + 10 : offset + 10 + size]))
         offset += 10 + size
-    return due_ns, sent, console
+    return Answer(due_ns, wake_ns, sent, console)

@@ -24,6 +24,7 @@ from harness.trace import Rows, of_ids
 MS = 1_000_000
 WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before the rig is at fault
 CONSOLE_SLICE_NS = 50 * MS
+NEVER = 1 << 60  # a row number that no trace reaches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +233,7 @@ class Vehicle:
         net = self.networks[bus]
         start_ns = self.time_ns
         self.time_ns = start_ns + round(seconds * 1e9)
-        self.search(net, [], lambda rows: None, start_ns, self.time_ns)
+        self.heard(net, self.time_ns)
         return self.between(net, start_ns, self.time_ns)
 
     def healed(self, bus: str, supervision: Supervision, *, within_s: float) -> Seen:
@@ -321,7 +322,7 @@ class Vehicle:
                 heard = [one.text for one in self.console_lines(start_ns, until_ns)][-5:]
                 raise DeviceError(f"no line {pattern!r} on the console within {within_s} s; last heard {heard}")
             at_ns = min(until_ns, at_ns + CONSOLE_SLICE_NS)
-            self.search(net, [], lambda rows: None, start_ns, at_ns)
+            self.heard(net, at_ns)
 
     def console_lines(self, start_ns: int, until_ns: int) -> list[Line]:
         """What the console said between two stamps."""
@@ -343,6 +344,11 @@ class Vehicle:
         first, last = np.searchsorted(stamps, [start_ns, until_ns], "right")
         found: Rows = rows[first:last]
         return found
+
+    def heard(self, net: Network, until_ns: int) -> None:
+        """Let time pass until every frame stamped before until_ns is in the trace."""
+        while net.bus.now_ns() < until_ns:
+            net.bus.wait(NEVER, until_ns)
 
     def search(
         self, net: Network, ids: Sequence[int], find: Callable[[Rows], Any], start_ns: int, until_ns: int

@@ -156,7 +156,7 @@ READ = "n = struct.unpack('<I', sys.stdin.buffer.read(4))[0]; sys.stdin.buffer.r
             "protocol",
         ),
         (
-            READ + "sys.stdout.buffer.write(struct.pack('<IqHH', 12, 0, 0, 0)); sys.stdout.flush(); time.sleep(60)",
+            READ + "sys.stdout.buffer.write(struct.pack('<IqqHH', 20, 0, 0, 0, 0)); sys.stdout.flush(); time.sleep(60)",
             DeviceError,
             "did not advance",
         ),

@@ -1,6 +1,7 @@
 """The cockpit's logic, without a clock and without a bus: time and frames come in, frames and console text go out.
 
-`step(now_ns, frames)` runs everything that is due up to now; `due_ns` is when it wants to be called again.
+`step(now_ns, frames)` runs everything that is due up to now; `due_ns` is when it wants to be called again, `tick_ns` when it
+does if a frame comes before: its main function looks at frames only then.
 A frame is (time_ns, id, flags, data), with the flags of the stepper protocol.
 """
 
@@ -144,8 +145,7 @@ class Cockpit:
         """Run up to now; returns (frames to send, [(time_ns, console line)])."""
         sent, lines = [], []
         self.seen.extend(frames)
-        while self.due_ns <= now_ns:
-            at = self.due_ns
+        while (at := min(self.tick_ns, self.next_ns())) <= now_ns:
             while self.console and self.console[0][0] <= at:
                 lines.append(self.console.pop(0))
             if at >= self.tick_ns:
@@ -156,9 +156,17 @@ class Cockpit:
                     entry[0] += entry[1] + self.jitter(entry[2])
                     if not (entry[2] is self.outputs["DisplayStatus"] and at < self.mute_until_ns):
                         sent.append(self.packed(at, entry[2]))
-            dues = [self.tick_ns, *(e[0] for e in self.cyclic)]
-            self.due_ns = min([*dues, self.console[0][0]] if self.console else dues)
+        hurry = self.seen or self.climate.asked_ns is not None or self.seat.asked_ns is not None
+        self.due_ns = min(self.tick_ns, self.next_ns()) if hurry else self.next_ns()
         return sent, lines
+
+    def next_ns(self):
+        """When something leaves by itself next: a cyclic frame, a console line."""
+        due_ns = self.console[0][0] if self.console else 1 << 62
+        for entry in self.cyclic:
+            if entry[0] < due_ns:
+                due_ns = entry[0]
+        return due_ns
 
     def jitter(self, message):
         if message is not self.outputs["ClusterStatus"]:

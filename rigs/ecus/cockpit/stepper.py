@@ -1,7 +1,7 @@
 """The main for simulated time: a request on standard input, an answer on standard output, until the pipe closes.
 
-Request: u32 size, then i64 limit_ns, u16 number of frames, the frames. Answer: u32 size, then i64 next due time, u16 number of
-frames, the frames, u16 number of console chunks, the chunks (i64 time_ns, u16 size, bytes). A frame: i64 time_ns, u8 bus,
+Request: u32 size, then i64 limit_ns, u16 number of frames, the frames. Answer: u32 size, then i64 next due time, i64 next
+due time if a frame is received before, u16 number of frames, the frames, u16 number of console chunks, the chunks (i64 time_ns, u16 size, bytes). A frame: i64 time_ns, u8 bus,
 u32 id, u16 flags (2 extended, 4 FD, 8 bit rate switch, 32 remote), u8 length, data. Little-endian throughout.
 """
 
@@ -27,7 +27,7 @@ def run(core):
             core.start(limit_ns)
             started = True
         sent, lines = core.step(limit_ns, frames)
-        parts = [struct.pack("<qH", core.due_ns, len(sent))]
+        parts = [struct.pack("<qqH", core.due_ns, core.tick_ns, len(sent))]
         for time_ns, identifier, flags, data in sent:
             parts.append(FRAME.pack(time_ns, 0, identifier, flags, len(data)) + data)
         parts.append(struct.pack("<H", len(lines)))
