@@ -58,16 +58,27 @@ def verdict_of(runs):
     return file.parent, shape.loads(Verdict, file.read_bytes(), str(file))
 
 
+def certified_run(folder):
+    """A certified run of the reference on the hub. A host that stalls may make a run inconclusive, and nothing else."""
+    submission = build.build(folder / "s")
+    for attempt in range(3):
+        done = start(submission, folder / f"runs-{attempt}")
+        out, err = done.communicate(timeout=200)
+        run, verdict = verdict_of(folder / f"runs-{attempt}")
+        others = {j.requirement: j.reason for j in verdict.requirements if j.outcome is not Outcome.PASS}
+        assert all("inconclusive" in reason for reason in others.values()), others
+        assert not verdict.faults, err
+        if not others:
+            assert (done.returncode, json.loads(out)["decision"]) == (0, "certified")
+            return run, verdict
+    raise AssertionError(f"the host stalled in three runs: {others}")
+
+
 def test_the_reference_certifies_with_the_outcomes_of_simulated_time_and_rejudges_to_the_same(tmp_path):
-    done = start(build.build(tmp_path / "s"), tmp_path / "runs")
-    out, err = done.communicate(timeout=200)
-    run, verdict = verdict_of(tmp_path / "runs")
-    assert {j.requirement: j.reason for j in verdict.requirements if j.outcome is not Outcome.PASS} == {}
-    assert (done.returncode, verdict.faults) == (0, ()), err
+    run, verdict = certified_run(tmp_path)
     assert len(verdict.requirements) == 23  # all but the one that needs an exact clock
     statement = certificate.verify(run / "certificate.json")
     assert statement["subject"][0]["name"].startswith("virtual:")
-    assert json.loads(out)["decision"] == "certified"
     again = rejudge.rejudge(run / "record")
     assert again.requirements == verdict.requirements
 
