@@ -123,8 +123,9 @@ class Vehicle:
 
     @contextmanager
     def silent(self, bus: str, message: str) -> Iterator[None]:
-        """Do not send a message of ours; send it again afterwards."""
+        """Do not send a message of ours; send it again afterwards (if the test fails in between, when it is restored)."""
         net = self.networks[bus]
+        net.changed.add(message)
         net.bus.cycle(net.codec.messages[message].frame_id, None)
         yield
         self.time_ns = self.put_on_wire(net, message)
@@ -133,6 +134,7 @@ class Vehicle:
     def tampered(self, bus: str, message: str, *, crc: int = 0, frozen: bool = False) -> Iterator[Seen]:
         """Send a protected message with its CRC XORed by `crc`, or with a frozen counter; right again afterwards."""
         net = self.networks[bus]
+        net.changed.add(message)
         good = ring(net.rules[message], net.payload(message))
         bad = (good[0],) if frozen else tuple(bytes((p[0] ^ crc, *p[1:])) for p in good)
         net.transmit(message, bad)
