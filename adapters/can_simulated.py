@@ -82,7 +82,8 @@ class SimulatedBus:
 
     def health(self) -> Health:
         state = self.controllers[BENCH].state(self.world.now_ns)
-        return Health(state=state, lost=self.lost, errors=self.error_frames)
+        errors, self.error_frames = self.error_frames, 0
+        return Health(state=state, lost=self.lost, errors=errors)
 
     # ------------------------------------------------------------ the world's side
 

@@ -47,7 +47,10 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A bus's state. Anything but zeros and `active` after a test voids it, unless the test provoked it."""
+    """A bus's state: frames lost so far; error frames and the longest stall since the last reading.
+
+    Anything but zeros and `active` after a test is held against the rig, unless the test provoked it.
+    """
 
     state: str = "active"  # active, passive, off
     lost: int = 0
