@@ -37,7 +37,7 @@ def adopting() -> Iterator[None]:
     try:
         yield
     finally:
-        end_all(set(children(os.getpid())) - before)
+        end_all_but(before)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
@@ -51,18 +51,17 @@ def end(pid: int) -> None:
         return
 
 
-def end_all(pids: set[int]) -> None:
+def end_all_but(keep: set[int]) -> None:
+    """End every child of ours that is not to be kept, and whatever of theirs comes to us while we do."""
     deadline = time.monotonic() + WAIT_S
-    while pids and time.monotonic() < deadline:
-        for pid in list(pids):
+    while (left := set(children(os.getpid())) - keep) and time.monotonic() < deadline:
+        for pid in left:
             for each in (*below(pid), pid):
                 kill(each)
             try:
-                done, _ = os.waitpid(pid, os.WNOHANG)
+                os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                done = pid
-            if done:
-                pids.discard(pid)
+                continue
         time.sleep(0.01)
 
 
