@@ -11,7 +11,7 @@ import select
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import can
 import numpy as np
@@ -20,7 +20,8 @@ from adapters.confine import die_with_parent
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
 from harness.errors import Fault
-from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
+from harness.messages import flags_of, message
+from harness.ports import TX
 from harness.trace import PACK, Trace
 
 BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
@@ -35,28 +36,35 @@ ECHOES = {
 LAG_NS = 20_000_000  # how far behind the clock a python-can driver may hand over a frame
 
 
+class Wire(Protocol):
+    """What the owner asks of a kind of bus. `stall_ns`, `errors`: seen since the last reading; `lost`: in all."""
+
+    stall_ns: int
+    errors: int
+    lost: int
+
+    def transmit(self, identifier: int, flags: int, data: bytes) -> None: ...
+
+    def receive(self, timeout_s: float) -> None:
+        """Put what comes within the timeout into the trace; return early when a command waits."""
+
+    def beat(self) -> None:
+        """Called once a round."""
+
+    def state(self) -> str: ...
+
+
 class Owner:
     """One bus: what is due to be sent, and how well this process is served by the host."""
 
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         self.cycles: dict[int, list[Any]] = {}  # id -> [generation, period_ns, payloads, flags, counter]
         self.due: list[tuple[int, int, int]] = []  # (due_ns, id, generation)
-        self.stall_ns, self.errors, self.lost = 0, 0, 0
+        self.stall_ns = 0
         self.beat_ns = time.monotonic_ns()
         self.commands = b""
         self.closing = False
-
-    # ------------------------------------------------------------ what a kind of bus does
-
-    def transmit(self, identifier: int, flags: int, data: bytes) -> None:
-        raise NotImplementedError
-
-    def receive(self, timeout_s: float) -> None:
-        raise NotImplementedError
-
-    def state(self) -> str:
-        return "active"
 
     # ------------------------------------------------------------ the loop
 
@@ -67,20 +75,17 @@ class Owner:
             self.beat_ns = now_ns
             while self.due and self.due[0][0] <= now_ns:
                 self.send_due(heapq.heappop(self.due))
-            self.beat(now_ns)
+            self.wire.beat()
             wake_ns = min(self.due[0][0] if self.due else now_ns + BEAT_NS, now_ns + BEAT_NS)
-            self.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
+            self.wire.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
             self.obey()
-
-    def beat(self, now_ns: int) -> None:
-        """Once a round; the hub's owner asks for a stamp here."""
 
     def send_due(self, entry: tuple[int, int, int]) -> None:
         due_ns, identifier, generation = entry
         cycle = self.cycles.get(identifier)
         if cycle is None or cycle[0] != generation:
             return
-        self.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
+        self.wire.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
         cycle[4] += 1
         next_ns = due_ns + cycle[1]
         now_ns = time.monotonic_ns()
@@ -103,16 +108,21 @@ class Owner:
     def command(self, order: dict[str, Any]) -> None:
         what = order["do"]
         if what == "send":
-            self.transmit(order["id"], order["flags"], bytes.fromhex(order["data"]))
+            self.wire.transmit(order["id"], order["flags"], bytes.fromhex(order["data"]))
         elif what == "cycle":
             self.change_cycle(order)
         elif what == "stop":
             self.cycles.pop(order["id"], None)
         elif what == "health":
-            say({"state": self.state(), "lost": self.lost, "errors": self.errors, "stall_ns": self.stall_ns})
-            self.stall_ns = self.errors = 0
+            self.say_health()
         elif what == "close":
             self.closing = True
+
+    def say_health(self) -> None:
+        wire = self.wire
+        stall_ns = max(self.stall_ns, wire.stall_ns)
+        say({"state": wire.state(), "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns})
+        self.stall_ns = wire.stall_ns = wire.errors = 0
 
     def change_cycle(self, order: dict[str, Any]) -> None:
         payloads = [bytes.fromhex(p) for p in order["payloads"]]
@@ -131,18 +141,23 @@ class Owner:
         heapq.heappush(self.due, (time.monotonic_ns(), order["id"], generation))
 
 
-class HubOwner(Owner):
+class HubWire:
     """On the hub: whole blocks, and SYNC records that tell up to when everything has been heard."""
 
     def __init__(self, trace: Trace, bus: HubBus) -> None:
-        super().__init__(trace)
-        self.bus = bus
+        self.trace, self.bus = trace, bus
+        self.stall_ns, self.errors, self.lost = 0, 0, 0
         self.asked_ns, self.waiting = 0, False
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None:
         self.bus.send_block(PACK.pack(0, identifier, flags & ~TX, 0, len(data), data), 5.0)
 
-    def beat(self, now_ns: int) -> None:
+    def state(self) -> str:
+        return "active"
+
+    def beat(self) -> None:
+        """Ask for a stamp."""
+        now_ns = time.monotonic_ns()
         if not self.waiting and now_ns - self.asked_ns >= BEAT_NS:
             self.waiting, self.asked_ns = True, now_ns
             self.bus.send_block(PACK.pack(0, 0, SYNC, 0, 0, b""), 5.0)
@@ -162,52 +177,37 @@ class HubOwner(Owner):
             self.trace.captured(stamp_ns)
 
 
-class DriverOwner(Owner):
+class DriverWire:
     """Any other python-can interface: messages one at a time, stamps mapped to CLOCK_MONOTONIC."""
 
     def __init__(self, trace: Trace, bus: can.BusABC, interface: str) -> None:
-        super().__init__(trace)
-        self.bus, self.echoes = bus, interface in ECHOES
+        self.trace, self.bus, self.echoes = trace, bus, interface in ECHOES
+        self.stall_ns, self.errors, self.lost = 0, 0, 0
         self.epoch_ns = time.monotonic_ns() - time.time_ns()
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None:
-        self.bus.send(
-            can.Message(
-                arbitration_id=identifier,
-                is_extended_id=bool(flags & EXT),
-                is_remote_frame=bool(flags & RTR),
-                is_fd=bool(flags & FD),
-                bitrate_switch=bool(flags & BRS),
-                data=data,
-            )
-        )
+        self.bus.send(message(identifier, flags & ~TX, data))
         if not self.echoes:
             self.trace.append(time.monotonic_ns(), identifier, flags | TX, data)
 
+    def beat(self) -> None:
+        """A driver's clock needs no asking."""
+
     def receive(self, timeout_s: float) -> None:
-        message = self.bus.recv(min(timeout_s, BEAT_NS / 1e9))
+        heard = self.bus.recv(min(timeout_s, BEAT_NS / 1e9))
         before_ns = time.monotonic_ns()
-        while message is not None:
-            self.keep(message)
-            message = self.bus.recv(0)
+        while heard is not None:
+            self.keep(heard)
+            heard = self.bus.recv(0)
         self.trace.captured(before_ns - LAG_NS if self.trace.count else before_ns, self.lost)
 
-    def keep(self, message: can.Message) -> None:
+    def keep(self, heard: can.Message) -> None:
         now_ns = time.monotonic_ns()
-        stamp_ns = round(message.timestamp * 1e9) + self.epoch_ns
+        stamp_ns = round(heard.timestamp * 1e9) + self.epoch_ns
         if not now_ns - 3_600_000_000_000 < stamp_ns <= now_ns:  # not an epoch stamp: the moment of its arrival
             stamp_ns = now_ns
-        flags = (
-            (EXT if message.is_extended_id else 0)
-            | (RTR if message.is_remote_frame else 0)
-            | (ERROR if message.is_error_frame else 0)
-            | (FD if message.is_fd else 0)
-            | (BRS if message.bitrate_switch else 0)
-            | (ESI if message.error_state_indicator else 0)
-            | (0 if message.is_rx else TX)
-        )
-        self.errors += message.is_error_frame
-        self.trace.append(stamp_ns, message.arbitration_id, flags, bytes(message.data))
+        self.errors += heard.is_error_frame
+        self.trace.append(stamp_ns, heard.arbitration_id, flags_of(heard), bytes(heard.data))
 
     def state(self) -> str:
         try:
@@ -227,13 +227,13 @@ def main(settings: dict[str, Any]) -> int:
     trace = Trace(Path(settings["trace"]), settings["name"])
     try:
         with can.Bus(**settings["bus"]) as bus:
-            owner = (
-                HubOwner(trace, bus)
-                if isinstance(bus, HubBus)
-                else DriverOwner(trace, bus, settings["bus"]["interface"])
-            )
+            wire: Wire
+            if isinstance(bus, HubBus):
+                wire = HubWire(trace, bus)
+            else:
+                wire = DriverWire(trace, bus, settings["bus"]["interface"])
             say({"ready": True})
-            owner.run()
+            Owner(wire).run()
     except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:
         say({"error": f"{type(error).__name__}: {error}"})
         return 3

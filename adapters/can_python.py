@@ -163,6 +163,3 @@ def prove(port: OwnedBus) -> None:
     port.health()
     port.wait(1 << 60, time.monotonic_ns() + round(OPENING_S * 1e9))
     port.uncertainty_ns = 200_000 + port.health().stall_ns
-
-
-__all__ = ["OwnedBus", "PythonCan"]

@@ -9,8 +9,9 @@ from typing import Any
 import can
 import numpy as np
 
-from adapters.hub import OVERRUN, PROTOCOL, SYNC
-from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
+from adapters.hub import OVERRUN, PROTOCOL
+from harness.messages import flags_of, of_row
+from harness.ports import TX
 from harness.trace import PACK, ROW, Rows
 
 CONNECT_S = 5.0
@@ -68,16 +69,9 @@ class HubBus(can.BusABC):
     # ------------------------------------------------------------ messages
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
-        flags = (
-            (EXT if msg.is_extended_id else 0)
-            | (FD if msg.is_fd else 0)
-            | (BRS if msg.bitrate_switch else 0)
-            | (ESI if msg.error_state_indicator else 0)
-            | (RTR if msg.is_remote_frame else 0)
-            | (ERROR if msg.is_error_frame else 0)
-        )
         data = b"" if msg.is_remote_frame else bytes(msg.data)
-        self.send_block(PACK.pack(0, msg.arbitration_id, flags, 0, msg.dlc if not data else len(data), data), timeout)
+        length = len(data) if data else msg.dlc
+        self.send_block(PACK.pack(0, msg.arbitration_id, flags_of(msg) & ~TX, 0, length, data), timeout)
 
     def _recv_internal(self, timeout: float | None) -> tuple[can.Message | None, bool]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -88,7 +82,7 @@ class HubBus(can.BusABC):
                 return None, False
         row = self._rows[self._next]
         self._next += 1
-        return message(row), False
+        return of_row(row), False
 
     # ------------------------------------------------------------ blocks, for who wants columns
 
@@ -127,25 +121,3 @@ class HubBus(can.BusABC):
     def shutdown(self) -> None:
         super().shutdown()
         self._socket.close()
-
-
-def message(row: Any) -> can.Message:
-    """One row as a python-can message."""
-    flags, length = int(row["flags"]), int(row["length"])
-    remote = bool(flags & RTR)
-    return can.Message(
-        timestamp=int(row["time_ns"]) / 1e9,
-        arbitration_id=int(row["id"]),
-        is_extended_id=bool(flags & EXT),
-        is_remote_frame=remote,
-        is_error_frame=bool(flags & ERROR),
-        is_fd=bool(flags & FD),
-        bitrate_switch=bool(flags & BRS),
-        error_state_indicator=bool(flags & ESI),
-        is_rx=not flags & TX,
-        dlc=length,
-        data=None if remote else row["data"][:length].tobytes(),
-    )
-
-
-__all__ = ["SYNC", "HubBus"]

@@ -124,11 +124,23 @@ class ConsoleInterface:
 
 
 @noun
+class DiagnosticsInterface:
+    """Where the device answers diagnostic requests (ISO 15765-2, normal addressing): identifiers, and the filler of short frames."""
+
+    bus: str
+    request: int
+    response: int
+    extended: bool = False
+    padding: int = 0xCC
+
+
+@noun
 class Interface:
-    """What the device speaks: buses by name, a console."""
+    """What the device speaks: buses by name, a console, diagnostics."""
 
     buses: Mapping[str, BusInterface]
     console: ConsoleInterface | None = None
+    diagnostics: DiagnosticsInterface | None = None
 
 
 @noun

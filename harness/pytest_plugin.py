@@ -220,10 +220,12 @@ def begin(run: Run, ports: Mapping[str, Any], networks: Mapping[str, Network]) -
 
 
 def wait_ready(vehicle: Vehicle) -> None:
-    """The ready line after power-on; where nobody switched the device on, its first frame."""
-    console = vehicle.interface.console
+    """By the ready line after power-on; where nobody reads a console, by the first diagnostic answer, else the first frame."""
+    console, diagnostics = vehicle.interface.console, vehicle.interface.diagnostics
     if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
         vehicle.console_line(console.ready, within_s=READY_S)
+    elif diagnostics is not None:
+        vehicle.answered(diagnostics, within_s=READY_S)
     else:
         vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from harness import shape, signals, vss
 from harness.errors import BadInput
-from harness.model import BusInterface, E2e, Submission
+from harness.model import BusInterface, E2e, Interface, Submission
 from harness.paths import REGISTRY, sha256
 from harness.protection import HEADER_BYTES
 from harness.shape import Document, meant
@@ -62,6 +62,22 @@ def check(document: Document, submission: Submission, folder: Path, artefacts: b
     seen_paths: dict[str, str] = {}
     for name, bus in submission.interface.buses.items():
         check_bus(document, name, bus, folder, seen_paths)
+    check_diagnostics(document, submission.interface)
+
+
+def check_diagnostics(document: Document, interface: Interface) -> None:
+    found = interface.diagnostics
+    if found is None:
+        return
+    here: shape.Path_ = ("interface", "diagnostics")
+    if found.bus not in interface.buses:
+        document.mistake((*here, "bus"), f"there is no bus {found.bus!r}{meant(found.bus, interface.buses)}")
+    most = 0x1FFFFFFF if found.extended else 0x7FF
+    for key, identifier in (("request", found.request), ("response", found.response)):
+        if not 0 <= identifier <= most:
+            document.mistake((*here, key), f"{key} should be 0 to {most:#x}, not {identifier:#x}")
+    if not 0 <= found.padding <= 255:
+        document.mistake((*here, "padding"), f"padding should be one byte, not {found.padding}")
 
 
 def check_names(document: Document, submission: Submission) -> None:

@@ -6,7 +6,6 @@ thing that it did or saw. Waiting starts there. So the same test on the recorded
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,33 +13,20 @@ import numpy as np
 from harness import vss
 from harness.console import matches
 from harness.errors import DeviceError, RigError, SuiteError
-from harness.model import Interface, Supervision, Value
+from harness.model import DiagnosticsInterface, Interface, Supervision, Value
 from harness.network import Network, Series
-from harness.ports import TX, Console, Frame, Line, Power
+from harness.ports import EXT, TX, Console, Frame, Line, Power
 from harness.protection import ring
+from harness.seen import Seen, same, summary
 from harness.shape import meant
 from harness.trace import Rows, of_ids
 
 MS = 1_000_000
 WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before the rig is at fault
 CONSOLE_SLICE_NS = 50 * MS
+TESTER_PRESENT, POSITIVE_PRESENT = b"\x02\x3e\x00", 0x7E
+ASK_AGAIN_NS = 100 * MS
 NEVER = 1 << 60  # a row number that no trace reaches
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """Something that happened on the wire: when, and the value that came with it."""
-
-    time_ns: int
-    value: Value
-
-    @property
-    def time_s(self) -> float:
-        return self.time_ns / 1e9
-
-    def after_ms(self, other: "Seen | int") -> float:
-        """Milliseconds from `other` (or a stamp in ns) to this."""
-        return (self.time_ns - (other if isinstance(other, int) else other.time_ns)) / MS
 
 
 class Vehicle:
@@ -304,6 +290,29 @@ class Vehicle:
             raise SuiteError("this rig has no console port; the requirement must say needs: {ports: [console]}")
         return self.console_port
 
+    def answered(self, diagnostics: DiagnosticsInterface, *, within_s: float) -> Seen:
+        """The device's first answer to TesterPresent (ISO 14229-1, 10.6), which is asked for until it comes.
+
+        Raises DeviceError when none came within the limit.
+        """
+        net, flags = self.networks[diagnostics.bus], EXT if diagnostics.extended else 0
+        asked = Frame(id=diagnostics.request, flags=flags, data=TESTER_PRESENT.ljust(8, bytes([diagnostics.padding])))
+        until_ns = self.time_ns + round(within_s * 1e9)
+
+        def answer(rows: Rows) -> int | None:
+            theirs = net.of_device(rows)
+            found = theirs[(theirs["id"] == diagnostics.response) & (theirs["data"][:, 1] == POSITIVE_PRESENT)]
+            return int(found["time_ns"][0]) if len(found) else None
+
+        while self.time_ns < until_ns:
+            sent = self.send_raw(diagnostics.bus, asked)
+            last_ns = min(until_ns, sent.time_ns + ASK_AGAIN_NS)
+            found: int | None = self.search(net, [diagnostics.response], answer, sent.time_ns, last_ns)
+            self.time_ns = last_ns if found is None else found
+            if found is not None:
+                return Seen(time_ns=found, value=POSITIVE_PRESENT)
+        raise DeviceError(f"no answer to TesterPresent from {diagnostics.response:#x} within {within_s} s")
+
     def pass_time(self, seconds: float) -> None:
         """Let wire time pass."""
         self.watch(next(iter(self.networks)), seconds)
@@ -369,26 +378,3 @@ class Vehicle:
             if now_ns >= until_ns:
                 return None
             net.bus.wait(row, until_ns, ids if ids else ())
-
-
-def same(one: Value, other: Value) -> bool:
-    """Equal as people mean it: numbers by value, a DBC's 0 and 1 as false and true."""
-    if isinstance(one, str) or isinstance(other, str):
-        return str(one) == str(other)
-    return abs(float(one) - float(other)) < 1e-9
-
-
-def summary(values: Sequence[Value]) -> str:
-    """Distinct values in the order they came, with how often.
-
-    >>> summary([1, 1, 2])
-    '1 (2x), 2'
-    """
-    runs: list[list[Any]] = []
-    for value in values:
-        if runs and runs[-1][0] == value:
-            runs[-1][1] += 1
-        else:
-            runs.append([value, 1])
-    shown = [f"{v!r} ({n}x)" if n > 1 else f"{v!r}" for v, n in runs]
-    return ", ".join(shown[-8:]) if shown else "nothing"

@@ -17,6 +17,7 @@ MAY_IMPORT = {
         "harness.ports",
         "harness.trace",
         "harness.console",
+        "harness.messages",
         "harness.record",
     },
     "test_suites": {"harness.ports", "harness.marks", "harness.console", "harness.protection", "harness.signatures"},

@@ -46,7 +46,8 @@ def test_messages_are_those_of_the_matrix(vehicle, interface, parameters, measur
         rows = net.of_device(vehicle.watch(bus, parameters.watch_s))
         declared = {(m.frame_id, m.is_extended_frame): m for m in net.sent_by_device()}
         seen = [(int(r["id"]), bool(r["flags"] & EXT), int(r["length"])) for r in rows]
-        undeclared = sorted({f"{i:X}" for i, ext, _ in seen if (i, ext) not in declared})
+        known = {*declared, answers_on(interface.diagnostics)}
+        undeclared = sorted({f"{i:X}" for i, ext, _ in seen if (i, ext) not in known})
         wrong = sorted(
             {declared[i, ext].name for i, ext, n in seen if (i, ext) in declared and n != declared[i, ext].length}
         )
@@ -54,6 +55,11 @@ def test_messages_are_those_of_the_matrix(vehicle, interface, parameters, measur
         measure("undeclared_frames", len(undeclared), bus=bus, which=" ".join(undeclared))
         measure("wrong_lengths", len(wrong), bus=bus, which=" ".join(wrong))
         measure("missing_messages", len(missing), bus=bus, which=" ".join(missing))
+
+
+def answers_on(diagnostics):
+    """The identifier of the device's diagnostic answers, which no matrix lists."""
+    return (diagnostics.response, diagnostics.extended) if diagnostics is not None else None
 
 
 @requirement("CAN-VALUES-001")
@@ -103,7 +109,7 @@ def test_a_lost_message_is_noticed_and_healed(vehicle, interface, parameters, me
 def test_foreign_frames_change_nothing(vehicle, interface, parameters, measure):
     for bus in interface.buses:
         net = vehicle.networks[bus]
-        for name, frames in disturbances(net):
+        for name, frames in disturbances(net, interface.diagnostics):
             before = net.snapshot(vehicle.watch(bus, parameters.watch_s))
             for frame in frames:
                 vehicle.send_raw(bus, frame)
@@ -114,9 +120,11 @@ def test_foreign_frames_change_nothing(vehicle, interface, parameters, measure):
             measure("silent_messages", len(silent), bus=bus, disturbance=name, which=" ".join(silent))
 
 
-def disturbances(net):
+def disturbances(net, diagnostics):
     """Frames that the matrix does not know: identifiers, lengths one byte short, remote requests."""
     known = {m.frame_id for m in net.codec.messages.values()}
+    if diagnostics is not None:
+        known |= {diagnostics.request, diagnostics.response}
     unknown = [i for i in (0x001, 0x3FF, 0x5A5, 0x7FE) if i not in known]
     heard = [m for m in net.codec.messages.values() if net.interface.node not in m.senders]
     yield "unknown identifier", [Frame(id=i, data=b"\xff" * 8) for i in unknown]
