@@ -93,8 +93,9 @@ def test_only_the_plugin_and_the_marks_import_pytest():
 def test_the_reference_ecus_import_only_the_standard_library_and_themselves():
     import sys
 
-    for path in sources("rigs/ecus/cockpit"):
-        assert {n.split(".")[0] for n in imports(path)} <= {*sys.stdlib_module_names, "cockpit"}, path
+    for name in ("common", "cockpit"):
+        for path in sources(f"rigs/ecus/{name}"):
+            assert {n.split(".")[0] for n in imports(path)} <= {*sys.stdlib_module_names, "common", name}, path
 
 
 def test_suites_neither_sleep_nor_skip_nor_own_a_clock():

@@ -12,7 +12,7 @@ from harness.model import Decision, Outcome
 from harness.paths import ECUS
 from rigs.ecus import build
 
-DEFECTS = {d["name"]: d for d in yaml.safe_load((ECUS / "defects.yaml").read_text(encoding="utf-8"))}
+DEFECTS = {d["name"]: d for d in yaml.safe_load((ECUS / "cockpit" / "defects.yaml").read_text(encoding="utf-8"))}
 CASES = {
     **{f"{n}": (d["constant"], d["defect"], d["fails"]) for n, d in DEFECTS.items()},
     **{f"{n}, twin": (d["constant"], d["twin"], []) for n, d in DEFECTS.items() if "twin" in d},

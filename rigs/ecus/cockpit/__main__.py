@@ -1,19 +1,7 @@
 """Start the cockpit: behind the stepper in simulated time, on the hub in real time."""
 
-import json
-import os
-import pkgutil
-
+from cockpit import calibration
 from cockpit.core import Cockpit
+from common import main
 
-
-def main():
-    core = Cockpit(json.loads(pkgutil.get_data("cockpit", "network.json")))
-    if os.environ.get("SHIPEI_STEPPER"):
-        from cockpit.stepper import run
-    else:
-        from cockpit.hub import run
-    run(core)
-
-
-main()
+main.main(Cockpit(), calibration)

@@ -8,13 +8,13 @@ READY_LINE = "cockpit ready"
 COM_START_MS = 150
 
 CYCLE_MS = {}  # message -> period where it differs from the matrix
-JITTER_MS = 0  # every second frame of ClusterStatus is this much late
+JITTER_MS = {}  # message -> how late every second frame of it is
 NEVER_SENT = ()
 SENT_CRC_XOR = 0
 SENT_COUNTER_STEP = 1
 SENT_LENGTH = {}  # message -> length where it differs from the matrix
 EXTRA_MESSAGE_ID = None
-UNUSED_BITS = 0  # ORed into the last byte of TelltaleStatus' spare bits
+UNUSED_BITS = {}  # message -> ORed into its last byte
 
 CHECK_CRC = True
 CHECK_COUNTER = True
@@ -22,7 +22,8 @@ TIMEOUT_MS = {"VehicleMotion": 200, "GearState": 200}
 HEAL_MS = 0
 ACCEPT_SHORT_FRAMES = False
 ACCEPT_REMOTE_FRAMES = False
-MUTE_ON_UNKNOWN_MS = 0  # how long DisplayStatus stays away after an unknown identifier
+MUTED = ("DisplayStatus",)
+MUTE_ON_UNKNOWN_MS = 0  # how long these messages stay away after an unknown identifier
 
 SPEED_GAIN = 1.02
 SPEED_OFFSET_KMH = 1.0

@@ -1,0 +1,1 @@
+"""What every reference ECU is built on: layouts, communication, two mains."""
