@@ -19,9 +19,10 @@ import numpy as np
 from adapters.confine import die_with_parent
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
+from harness import closed_loop, shape
 from harness.errors import Fault
 from harness.messages import flags_of, message
-from harness.ports import TX
+from harness.ports import ERROR, TX
 from harness.trace import PACK, Trace
 
 BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
@@ -39,6 +40,7 @@ LAG_NS = 20_000_000  # how far behind the clock a python-can driver may hand ove
 class Wire(Protocol):
     """What the owner asks of a kind of bus. `stall_ns`, `errors`: seen since the last reading; `lost`: in all."""
 
+    trace: Trace
     stall_ns: int
     errors: int
     lost: int
@@ -65,6 +67,8 @@ class Owner:
         self.beat_ns = time.monotonic_ns()
         self.commands = b""
         self.closing = False
+        self.loop: closed_loop.Loop | None = None
+        self.heard = 0  # rows of the trace that the loop has been told of
 
     # ------------------------------------------------------------ the loop
 
@@ -75,10 +79,28 @@ class Owner:
             self.beat_ns = now_ns
             while self.due and self.due[0][0] <= now_ns:
                 self.send_due(heapq.heappop(self.due))
+            self.close_loop(now_ns)
             self.wire.beat()
             wake_ns = min(self.due[0][0] if self.due else now_ns + BEAT_NS, now_ns + BEAT_NS)
+            wake_ns = min(wake_ns, self.loop.due_ns) if self.loop is not None else wake_ns
             self.wire.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
             self.obey()
+
+    def close_loop(self, now_ns: int) -> None:
+        """Tell the loop what the device has sent, and send what is due."""
+        if self.loop is None:
+            return
+        if self.loop.due_ns <= now_ns:
+            for identifier in self.loop.takes:
+                self.cycles.pop(identifier, None)
+        rows = self.wire.trace.rows(self.heard)
+        self.heard += len(rows)
+        for row in rows[(rows["flags"] & (TX | ERROR)) == 0]:
+            self.loop.hear(int(row["time_ns"]), int(row["id"]), row["data"][: row["length"]].tobytes())
+        for identifier, flags, data in self.loop.advance(now_ns):
+            self.wire.transmit(identifier, flags, data)
+        if self.loop.over:
+            self.loop = None
 
     def send_due(self, entry: tuple[int, int, int]) -> None:
         due_ns, identifier, generation = entry
@@ -111,6 +133,9 @@ class Owner:
             self.wire.transmit(order["id"], order["flags"], bytes.fromhex(order["data"]))
         elif what == "cycle":
             self.change_cycle(order)
+        elif what == "couple":
+            self.loop = closed_loop.Loop(shape.from_plain(closed_loop.Coupling, order["coupling"]))
+            self.heard = self.wire.trace.count
         elif what == "stop":
             self.cycles.pop(order["id"], None)
         elif what == "health":
@@ -224,6 +249,7 @@ def say(answer: dict[str, Any]) -> None:
 def main(settings: dict[str, Any]) -> int:
     """Open the bus and own it until told to close. What goes wrong is said in one line, and the exit code is 3."""
     die_with_parent()
+    shape.adapter(closed_loop.Coupling)  # now, while nobody waits for a frame
     trace = Trace(Path(settings["trace"]), settings["name"])
     try:
         with can.Bus(**settings["bus"]) as bus:

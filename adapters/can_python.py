@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from adapters.subprocesses import Process, end, start_module
+from harness import shape
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Bench, Cycle, Frame, Health
+from harness.ports import Bench, Coupled, Cycle, Frame, Health
 from harness.trace import Reader, Rows
 
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
@@ -40,6 +41,9 @@ class OwnedBus:
         else:
             payloads = [p.hex() for p in cycle.payloads]
             self.order(do="cycle", id=identifier, period_ns=cycle.period_ns, payloads=payloads, flags=cycle.flags)
+
+    def couple(self, loop: Coupled) -> None:
+        self.order(do="couple", coupling=shape.dump(loop.coupling))
 
     def rows(self, start: int = 0) -> Rows:
         return self.reader.rows(start)
@@ -115,6 +119,7 @@ class PythonCan:
     fd: bool = False
     bitrate: int | None = None
     data_bitrate: int | None = None
+    is_bus: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:

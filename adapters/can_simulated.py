@@ -4,14 +4,13 @@ import heapq
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from adapters.can_bits import ERROR_FRAME_BITS, duration_ns
 from adapters.simulation import FAR, World
 from adapters.stepper import Sent
-from harness.errors import RigError
 from harness.model import noun
-from harness.ports import ERROR, EXT, TX, Bench, Cycle, Frame, Health
+from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health
 from harness.trace import Rows, Trace
 
 BENCH, ITEM = 0, 1
@@ -53,6 +52,7 @@ class SimulatedBus:
         self.watched: frozenset[int] = frozenset()
         self.seen = 0
         self.caught = False
+        self.loop: Coupled | None = None
 
     # ------------------------------------------------------------ the port
 
@@ -66,6 +66,9 @@ class SimulatedBus:
             self.cycles[identifier][1] = cycle
         else:
             self.cycles[identifier] = [self.world.now_ns, cycle, 0]
+
+    def couple(self, loop: Coupled) -> None:
+        self.loop = loop
 
     def rows(self, start: int = 0) -> Rows:
         return self.trace.rows(start)
@@ -112,6 +115,8 @@ class SimulatedBus:
         for entry in self.cycles.values():
             if entry[0] < due:
                 due = entry[0]
+        if self.loop is not None and self.loop.due_ns < due:
+            due = self.loop.due_ns
         if self.later and self.later[0][0] < due:
             due = self.later[0][0]
         if (self.on_wire is not None or self.waiting) and self.free_ns < due:
@@ -128,10 +133,20 @@ class SimulatedBus:
                 entry[0] += cycle.period_ns
                 self.put(now_ns, BENCH, identifier, cycle.flags, cycle.payloads[entry[2] % len(cycle.payloads)])
                 entry[2] += 1
+        if self.loop is not None and self.loop.due_ns <= now_ns:
+            self.close_loop(self.loop, now_ns)
         while self.later and self.later[0][0] <= now_ns:
             heapq.heappush(self.waiting, heapq.heappop(self.later)[1])
         if self.on_wire is None and self.waiting and self.free_ns <= now_ns:
             self.begin(now_ns)
+
+    def close_loop(self, loop: Coupled, now_ns: int) -> None:
+        for identifier in loop.takes:
+            self.cycles.pop(identifier, None)
+        for identifier, flags, data in loop.advance(now_ns):
+            self.put(now_ns, BENCH, identifier, flags, data)
+        if loop.over:
+            self.loop = None
 
     def begin(self, now_ns: int) -> None:
         """Arbitration: of all that is ready, the lowest identifier goes."""
@@ -161,6 +176,8 @@ class SimulatedBus:
         self.trace.append(self.free_ns, identifier, flags | (TX if sender == BENCH else 0), data, self.number)
         if self.trace.count > self.seen and (not self.watched or identifier in self.watched):
             self.caught = True
+        if self.loop is not None and sender == ITEM:
+            self.loop.hear(self.free_ns, identifier, data)
         if sender == BENCH:
             self.world.deliver((self.free_ns, self.number, identifier, flags, data))
 
@@ -190,12 +207,11 @@ class SimulatedCan:
     loss: float = 0.0
     corruption: float = 0.0
     bus_off_at_s: float | None = None
+    is_bus: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedBus]:
-        interface = bench.item.interface.buses.get(name)
-        if interface is None:
-            raise RigError(f"the submission has no bus {name!r}")
+        interface = bench.item.interface.buses[name]
         trace = Trace(bench.evidence / f"trace-{name}.bin", name)
         world: World = bench.ports[self.on]
         bus = SimulatedBus(world, self, interface.bitrate, interface.data_bitrate, trace)

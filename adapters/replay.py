@@ -9,7 +9,7 @@ import numpy as np
 from harness import console, record, trace
 from harness.errors import RigError
 from harness.model import Event, noun
-from harness.ports import Bench, Cycle, Frame, Health, Line
+from harness.ports import Bench, Coupled, Cycle, Frame, Health, Line
 
 
 class Script:
@@ -54,6 +54,9 @@ class ReplayedBus:
         return
 
     def cycle(self, identifier: int, cycle: Cycle | None) -> None:
+        return
+
+    def couple(self, loop: Coupled) -> None:
         return
 
     def rows(self, start: int = 0) -> trace.Rows:

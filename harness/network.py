@@ -11,7 +11,7 @@ from cantools.database import Message, Signal
 from harness import signals, vss
 from harness.errors import SuiteError
 from harness.model import BusInterface, E2e, Value
-from harness.ports import ERROR, EXT, FD, TX, CanBus, Cycle
+from harness.ports import BRS, ERROR, EXT, FD, TX, CanBus, Cycle
 from harness.protection import ring
 from harness.signals import Codec, Decoded
 from harness.trace import Rows
@@ -57,7 +57,7 @@ class Network:
 
     def flags(self, message: str) -> int:
         found = self.codec.messages[message]
-        return (EXT if found.is_extended_frame else 0) | (FD if found.is_fd else 0)
+        return (EXT if found.is_extended_frame else 0) | (FD | BRS if found.is_fd else 0)
 
     # ------------------------------------------------------------ sending
 

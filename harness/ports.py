@@ -58,6 +58,22 @@ class Health:
     stall_ns: int = 0  # the longest time since the last reading that the bus's owner did not get a CPU
 
 
+class Coupled(Protocol):
+    """A closed loop on a bus: it hears what the device sends and says what the bench sends next (harness.closed_loop)."""
+
+    coupling: Any  # what it is made of, as a noun, for a bus that another process owns
+    due_ns: int
+    takes: Sequence[int]  # the identifiers that it sends from its start on, in place of their cycles
+
+    @property
+    def over(self) -> bool: ...
+
+    def hear(self, time_ns: int, identifier: int, data: bytes) -> None: ...
+
+    def advance(self, now_ns: int) -> Sequence[tuple[int, int, bytes]]:
+        """Everything that is due by now: (id, flags, data)."""
+
+
 @runtime_checkable
 class CanBus(Protocol):
     """A raw CAN bus. Names, expectations and the restbus live above it, in harness.vehicle."""
@@ -69,6 +85,9 @@ class CanBus(Protocol):
 
     def cycle(self, identifier: int, cycle: Cycle | None) -> None:
         """Start, change or (None) stop the cyclic transmission of an identifier."""
+
+    def couple(self, loop: Coupled) -> None:
+        """Run a closed loop from its start to its end; what it sends is sent by it alone meanwhile."""
 
     def rows(self, start: int = 0) -> Any:
         """All frames since row number `start`, both directions, as rows of harness.trace.ROW in wire order."""
@@ -142,7 +161,10 @@ class Bench:
 
 
 class Recipe(Protocol):
-    """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life."""
+    """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life.
+
+    One that opens a CAN bus says `is_bus: ClassVar[bool] = True`: it is opened for items that speak a bus of its port's name.
+    """
 
     def open(self, name: str, bench: Bench) -> AbstractContextManager[Any]: ...
 

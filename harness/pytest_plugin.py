@@ -19,6 +19,7 @@ from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import Identified, Power, Replayed
 from harness.record import Recorder
+from harness.scenario import Scenario, cases, catalogue
 from harness.suite import profile_file
 from harness.vehicle import Vehicle
 
@@ -203,7 +204,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
         name: Network(name, ports[name], bus, run.folder) for name, bus in run.submission.interface.buses.items()
     }
     power = LoggedPower(ports["power"], run.write) if "power" in ports else None
-    vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface)
+    vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface, run.write)
     for net in networks.values():
         net.start()
     vehicle.time_ns = power.on() if power else begin(run, ports, networks)
@@ -250,6 +251,13 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
 def parameters(request: pytest.FixtureRequest) -> SimpleNamespace:
     """The requirement's parameters, with the submission's declared figures in place of defaults."""
     return SimpleNamespace(**request.node.stash[PLANNED].requirement.parameters)
+
+
+@pytest.fixture
+def scenarios(request: pytest.FixtureRequest) -> Mapping[str, tuple[Scenario, ...]]:
+    """The cases of every scenario that lies beside the suite, by the scenario's id."""
+    found = catalogue(request.node.path.parent / "scenarios.yaml")
+    return {name: cases(scenario) for name, scenario in found.items()}
 
 
 @pytest.fixture

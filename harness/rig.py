@@ -81,6 +81,8 @@ def opened(
     ports: dict[str, Any] = {}
     with ExitStack() as stack:
         for name, one in recipes(rig_file).items():
+            if getattr(one, "is_bus", False) and name not in item.interface.buses:
+                continue  # the rig has a bus that this item does not speak
             bench = Bench(item=item, work=work, evidence=evidence, ports=ports)
             try:
                 ports[name] = stack.enter_context(one.open(name, bench))

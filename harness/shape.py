@@ -157,6 +157,11 @@ def loads(cls: type[T], text: str | bytes, name: str) -> T:
         raise BadInput([f"{name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]) from None
 
 
+def from_plain(cls: type[T], data: Any) -> T:
+    """A noun from plain JSON data; the reverse of dump."""
+    return loads(cls, json.dumps(data), cls.__name__)
+
+
 def dump(noun: Any) -> Any:
     """A noun as plain JSON data."""
     return built(type(noun)).dump_python(noun, mode="json")  # type: ignore[arg-type]

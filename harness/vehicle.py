@@ -4,25 +4,30 @@ Every result follows from the stamps in the trace alone. A `Vehicle` keeps one p
 thing that it did or saw. Waiting starts there. So the same test on the recorded trace gives the same values.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from harness import vss
+from harness import shape, vss
+from harness.closed_loop import BRAKING, Loop, coupling
 from harness.console import matches
+from harness.drive import Drive
 from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import DiagnosticsInterface, Interface, Supervision, Value
 from harness.network import Network, Series
 from harness.ports import EXT, TX, Console, Frame, Line, Power
 from harness.protection import ring
+from harness.scenario import Scenario
 from harness.seen import Seen, same, summary
 from harness.shape import meant
 from harness.trace import Rows, of_ids
 
 MS = 1_000_000
 WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before the rig is at fault
+LEAD_S = 0.2  # from here to a scenario's start, so that a real-time bus has it in time
 CONSOLE_SLICE_NS = 50 * MS
 TESTER_PRESENT, POSITIVE_PRESENT = b"\x02\x3e\x00", 0x7E
 ASK_AGAIN_NS = 100 * MS
@@ -33,10 +38,15 @@ class Vehicle:
     """All buses of the device and its console and supply, by the words of the field."""
 
     def __init__(
-        self, networks: Mapping[str, Network], console: Console | None, power: Power | None, interface: Interface
+        self,
+        networks: Mapping[str, Network],
+        console: Console | None,
+        power: Power | None,
+        interface: Interface,
+        note: Callable[..., None] = lambda what, **fields: None,
     ) -> None:
         self.networks, self.interface = networks, interface
-        self.console_port, self.power_port = console, power
+        self.console_port, self.power_port, self.note = console, power, note
         self.by_path = {path: (net, mapped) for net in networks.values() for path, mapped in net.paths.items()}
         self.time_ns = 0
 
@@ -126,6 +136,23 @@ class Vehicle:
         net.transmit(message, bad)
         yield Seen(time_ns=self.on_wire(net, message, bad), value=0)
         self.time_ns = self.put_on_wire(net, message)
+
+    def drive(self, case: Scenario) -> Drive:
+        """Drive a case of a scenario to its end, the device in the loop.
+
+        Raises RigError when the bench did not keep its cycles.
+        """
+        net = self.find(BRAKING)[0]
+        coupled = coupling(case, net.codec, net.paths, net.interface, self.time_ns + round(LEAD_S * 1e9))
+        self.note("driven", time_ns=coupled.start_ns, context={"case": json.dumps(shape.dump(case)), "bus": net.name})
+        loop = Loop(coupled)
+        net.changed.update(sender.layout.name for sender in loop.senders)
+        net.bus.couple(loop)
+        self.time_ns = loop.end_ns
+        self.heard(net, self.time_ns)
+        driven = Drive(net, coupled, self.between(net, coupled.start_ns, self.time_ns))
+        driven.prove()
+        return driven
 
     def restore(self) -> None:
         """Everything that a test set goes back to its start value, on the wire."""

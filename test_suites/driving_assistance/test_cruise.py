@@ -1,0 +1,89 @@
+"""Adaptive cruise control: follow, stop, keep to one's own lane, within limits."""
+
+from harness.marks import requirement
+
+BRAKING = "Vehicle.ADAS.AEB.IsBraking"
+CONTROLS, ACCELERATION = "Vehicle.ADAS.ACC.IsControlling", "Vehicle.ADAS.ACC.AccelerationRequest"
+
+
+def must_control(vehicle, drive):
+    if drive.first(CONTROLS, True) is None:
+        vehicle.complain("cruise control is switched on and never takes control")
+
+
+def gap_s(drive, time_s, actor=0):
+    return drive.other(time_s, actor).gap_m / max(drive.ego(time_s).speed_mps, 0.1)
+
+
+@requirement("ACC-FOLLOW-001")
+def test_follows_with_a_gap(vehicle, scenarios, parameters, measure):
+    for case in scenarios["ACC-FOLLOWING"]:
+        drive = vehicle.drive(case)
+        must_control(vehicle, drive)
+        measure("gap_s", min(gap_s(drive, k / 10) for k in range(int(10 * case.duration_s))))
+        settled = drive.ego(parameters.settled_s).speed_mps * 3.6
+        measure("speed_error_kmh", settled - case.actors[0].speed_kmh)
+
+
+@requirement("ACC-CUTIN-001")
+def test_opens_the_gap_after_a_cut_in(vehicle, scenarios, measure):
+    for case in scenarios["ACC-CUT-IN"]:
+        drive = vehicle.drive(case)
+        must_control(vehicle, drive)
+        measure("contacts", int(drive.contact is not None))
+        measure("brakings", int(drive.first(BRAKING, True) is not None))
+        measure("gap_s", gap_s(drive, case.duration_s))
+
+
+@requirement("ACC-STOP-001")
+def test_stops_behind_a_stopping_car(vehicle, scenarios, measure):
+    for case in scenarios["ACC-STOP"]:
+        drive = vehicle.drive(case)
+        must_control(vehicle, drive)
+        measure("contacts", int(drive.contact is not None))
+        measure("brakings", int(drive.first(BRAKING, True) is not None))
+        measure("speed_kmh", drive.ego(case.duration_s).speed_mps * 3.6)
+
+
+@requirement("ACC-TARGET-001")
+def test_follows_its_own_lane(vehicle, scenarios, measure):
+    for case in scenarios["ACC-TARGETS"]:
+        drive = vehicle.drive(case)
+        must_control(vehicle, drive)
+        measure("speed_error_kmh", drive.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
+
+
+@requirement("ACC-LIMITS-001")
+def test_demands_stay_within_limits(vehicle, scenarios, parameters, measure):
+    for name in ("ACC-CUT-IN", "ACC-STOP"):
+        for case in scenarios[name]:
+            drive = vehicle.drive(case)
+            must_control(vehicle, drive)
+            series = drive.series(ACCELERATION)
+            points = [(drive.seconds(t), float(v)) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)]
+            decel, allowed = worst_braking(drive, points, parameters)
+            measure("decel_mps2", decel, allowed_mps2=allowed, scenario=name)
+            measure("accel_mps2", max(v for _, v in points), scenario=name)
+            measure("jerk_mps3", steepest(points, parameters.jerk_over_s), scenario=name)
+
+
+def worst_braking(drive, points, parameters):
+    """(the demand that comes closest to its limit or goes farthest beyond it, that limit)."""
+    span = parameters.fast_mps - parameters.slow_mps
+
+    def allowed(time_s):
+        part = min(1.0, max(0.0, (drive.ego(time_s).speed_mps - parameters.slow_mps) / span))
+        return parameters.slow_decel_mps2 + part * (parameters.fast_decel_mps2 - parameters.slow_decel_mps2)
+
+    return max(((-v, allowed(t)) for t, v in points), key=lambda one: one[0] - one[1])
+
+
+def steepest(points, over_s):
+    """The largest mean change of a value over a stretch of time, per second, either way."""
+    worst, first = 0.0, 0
+    for time_s, value in points:
+        while points[first][0] < time_s - over_s - 1e-6:
+            first += 1
+        if time_s - points[first][0] > 0.9 * over_s:
+            worst = max(worst, abs(value - points[first][1]) / over_s)
+    return worst

@@ -1,0 +1,72 @@
+"""Leaving the lane: warned of, prevented, and left to a driver who means it."""
+
+from harness.marks import requirement
+
+WARNING = {"left": "Vehicle.ADAS.LDW.Left.IsWarning", "right": "Vehicle.ADAS.LDW.Right.IsWarning"}
+STEERS, CURVATURE = "Vehicle.ADAS.LKA.IsSteering", "Vehicle.ADAS.LKA.CurvatureRequest"
+HALF_WIDTH_M = 0.95
+
+
+def side_of(case):
+    return "left" if case.steering[0].drift_mps > 0 else "right"
+
+
+def beyond_m(drive, time_s, side):
+    """How far the wheel on that side is beyond the marking."""
+    lateral = drive.ego(time_s).lateral_m
+    return (lateral if side == "left" else -lateral) + HALF_WIDTH_M - drive.case.lane_m / 2
+
+
+@requirement("LDW-WARN-001")
+def test_warns_of_a_drift(vehicle, scenarios, measure):
+    for case in (*scenarios["LDW-DRIFT"], *scenarios["LDW-SLOW-DRIFT"]):
+        drive, side = vehicle.drive(case), side_of(case)
+        warned = drive.first(WARNING[side], True)
+        if warned is None:
+            vehicle.complain(f"no warning of a drift to the {side} with {abs(case.steering[0].drift_mps)} m/s")
+        measure("beyond_m", beyond_m(drive, warned, side), side=side, drift_mps=abs(case.steering[0].drift_mps))
+
+
+@requirement("LDW-QUIET-001")
+def test_does_not_warn_of_a_lane_change(vehicle, scenarios, measure):
+    for case in scenarios["LDW-LANE-CHANGE"]:
+        drive = vehicle.drive(case)
+        measure("warnings", sum(drive.first(path, True) is not None for path in WARNING.values()))
+
+
+@requirement("LKA-KEEP-001")
+def test_keeps_the_wheels_in(vehicle, scenarios, measure):
+    for case in scenarios["LKA-DRIFT"]:
+        drive, side = vehicle.drive(case), side_of(case)
+        farthest = max(beyond_m(drive, k / 100, side) for k in range(int(100 * case.duration_s)))
+        measure("beyond_m", farthest, side=side, ego_kmh=case.ego_kmh)
+
+
+@requirement("LKA-LIMITS-001")
+def test_steers_gently(vehicle, scenarios, parameters, measure):
+    for case in scenarios["LKA-DRIFT"]:
+        drive = vehicle.drive(case)
+        if drive.first(STEERS, True) is None:
+            vehicle.complain(f"lane keeping never steers at {case.ego_kmh:g} km/h")
+        series, square = drive.series(CURVATURE), drive.ego(0).speed_mps ** 2
+        points = [(drive.seconds(t), float(v) * square) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)]
+        measure("lateral_mps2", max(abs(a) for _, a in points), ego_kmh=case.ego_kmh)
+        measure("jerk_mps3", steepest(points, parameters.jerk_over_s), ego_kmh=case.ego_kmh)
+
+
+def steepest(points, over_s):
+    """The largest mean change of a value over a stretch of time, per second, either way."""
+    worst, first = 0.0, 0
+    for time_s, value in points:
+        while points[first][0] < time_s - over_s - 1e-6:
+            first += 1
+        if time_s - points[first][0] > 0.9 * over_s:
+            worst = max(worst, abs(value - points[first][1]) / over_s)
+    return worst
+
+
+@requirement("LKA-YIELD-001")
+def test_lets_the_driver_change_lanes(vehicle, scenarios, measure):
+    for case in scenarios["LDW-LANE-CHANGE"]:
+        drive = vehicle.drive(case)
+        measure("interventions", int(drive.first(STEERS, True) is not None))
