@@ -44,7 +44,9 @@ class Coupling:
     start_ns: int
 
 
-def coupling(case: Scenario, codec: Codec, paths: Mapping[str, vss.Mapped], bus: BusInterface, start_ns: int) -> Coupling:
+def coupling(
+    case: Scenario, codec: Codec, paths: Mapping[str, vss.Mapped], bus: BusInterface, start_ns: int
+) -> Coupling:
     """Couple a case to a bus; raises DeviceError when the submission's map lacks what driving assistance needs."""
     needed = [*(p for channel in PATHS.values() for p in channel), *DEMANDS, *(s.path for s in case.signals)]
     for path in needed:

@@ -36,7 +36,9 @@ class Drive:
         loop = Loop(coupling)
         heard = net.of_device(rows)
         heard = heard[np.isin(heard["id"], list(loop.listening))]
-        frames = zip(heard["time_ns"].tolist(), heard["id"].tolist(), heard["length"].tolist(), heard["data"], strict=True)
+        frames = zip(
+            heard["time_ns"].tolist(), heard["id"].tolist(), heard["length"].tolist(), heard["data"], strict=True
+        )
         for time_ns, identifier, length, data in frames:
             self.advance(loop, time_ns)
             loop.hear(time_ns, identifier, data[:length].tobytes())

@@ -353,7 +353,10 @@ class Certificate:
 class Event:
     """One line of a record's events.jsonl. Every planned test is written down before anything runs."""
 
-    what: Literal["opened", "planned", "started", "called", "measured", "clock", "health", "ended", "fault", "closed"]
+    what: Literal[
+        "opened", "planned", "started", "called", "driven", "measured", "clock", "health", "ended", "fault", "closed"
+    ]
+    # driven: a closed loop started at time_ns; its case stands in context
     time_ns: int | None = None  # of the rig's clock
     requirement: str | None = None
     test: str | None = None

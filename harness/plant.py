@@ -136,7 +136,10 @@ class Plant:
         left_m -= ego.lateral_m - self.road_1pm * ahead_m * ahead_m / 2
         cos, sin = math.cos(ego.heading_rad), math.sin(ego.heading_rad)
         return Other(
-            ahead_m * cos + left_m * sin, left_m * cos - ahead_m * sin, along - ego.speed_mps * cos, across - ego.speed_mps * sin
+            ahead_m * cos + left_m * sin,
+            left_m * cos - ahead_m * sin,
+            along - ego.speed_mps * cos,
+            across - ego.speed_mps * sin,
         )
 
 

@@ -12,7 +12,13 @@ from harness.scenario import MOST_ACTORS, Fault
 
 EGO, OBJECTS, LANES = "ego", "objects", "lanes"
 SEES_M = (-60.0, 160.0)
-KINDS = {"car": "Car", "pedestrian": "Pedestrian", "child": "Pedestrian", "bicycle": "Bicycle", "motorcycle": "Motorcycle"}
+KINDS = {
+    "car": "Car",
+    "pedestrian": "Pedestrian",
+    "child": "Pedestrian",
+    "bicycle": "Bicycle",
+    "motorcycle": "Motorcycle",
+}
 SPEED, SPEED_VALID = "Vehicle.Speed", "Vehicle.IsSpeedValid"
 YAW_RATE, ACCELERATION = "Vehicle.AngularVelocity.Yaw", "Vehicle.Acceleration.Longitudinal"
 PERCEPTION = "Vehicle.ADAS.Perception"
@@ -73,7 +79,10 @@ class Sensing:
     def objects(self) -> dict[str, Value]:
         latency_s = self.case.sensors.latency_s + sum(f.value for f in self.faults(OBJECTS, "late"))
         blind = any(self.faults(OBJECTS, "blind"))
-        found: dict[str, Value] = {f"{PERCEPTION}.State": "Blind" if blind else "Ok", f"{PERCEPTION}.Latency": latency_s * 1000}
+        found: dict[str, Value] = {
+            f"{PERCEPTION}.State": "Blind" if blind else "Ok",
+            f"{PERCEPTION}.Latency": latency_s * 1000,
+        }
         ego = self.plant.history[max(0, len(self.plant.history) - 1 - round(latency_s / STEP_S))]
         for n in range(MOST_ACTORS):
             seen = self.plant.other(self.case.actors[n], ego) if n < len(self.case.actors) else None

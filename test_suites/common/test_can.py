@@ -133,5 +133,8 @@ def disturbances(net, diagnostics):
     unknown = [i for i in (0x001, 0x3FF, 0x5A5, 0x7FE) if i not in known]
     heard = [m for m in net.codec.messages.values() if net.interface.node not in m.senders]
     yield "unknown identifier", [Frame(id=i, data=b"\xff" * 8) for i in unknown]
-    yield "short frame", [Frame(id=m.frame_id, flags=net.flags(m.name), data=b"\xff" * shorter(m.length)) for m in heard]
+    yield (
+        "short frame",
+        [Frame(id=m.frame_id, flags=net.flags(m.name), data=b"\xff" * shorter(m.length)) for m in heard],
+    )
     yield "remote frame", [Frame(id=m.frame_id, flags=net.flags(m.name) | RTR, data=b"") for m in heard if not m.is_fd]

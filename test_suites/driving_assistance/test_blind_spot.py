@@ -12,7 +12,11 @@ def entered_s(drive, parameters):
     for k, other in enumerate(drive.others[0]):
         front = other.gap_m + OTHER_LENGTH_M
         side = abs(other.left_m) - (EGO_WIDTH_M + OTHER_WIDTH_M) / 2
-        if -(EGO_LENGTH_M + parameters.rear_m) <= front and other.gap_m <= -EGO_LENGTH_M / 2 and nearest <= side <= farthest:
+        if (
+            -(EGO_LENGTH_M + parameters.rear_m) <= front
+            and other.gap_m <= -EGO_LENGTH_M / 2
+            and nearest <= side <= farthest
+        ):
             return k / 100
     return None
 

@@ -49,7 +49,9 @@ def test_steers_gently(vehicle, scenarios, parameters, measure):
         if drive.first(STEERS, True) is None:
             vehicle.complain(f"lane keeping never steers at {case.ego_kmh:g} km/h")
         series, square = drive.series(CURVATURE), drive.ego(0).speed_mps ** 2
-        points = [(drive.seconds(t), float(v) * square) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)]
+        points = [
+            (drive.seconds(t), float(v) * square) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)
+        ]
         measure("lateral_mps2", max(abs(a) for _, a in points), ego_kmh=case.ego_kmh)
         measure("jerk_mps3", steepest(points, parameters.jerk_over_s), ego_kmh=case.ego_kmh)
 

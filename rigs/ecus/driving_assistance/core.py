@@ -152,7 +152,9 @@ class DrivingAssistance:
         turning = any(self.com.get(f"Turn{side}", 0) for side in SIDES)
         if not allowed or turning:
             self.steering = False
-        elif any(room[s] - cal.LKA_RATE_S * max(0.0, rate[s]) < cal.LKA_LINE_M - 0.35 and rate[s] > 0.02 for s in SIDES):
+        elif any(
+            room[s] - cal.LKA_RATE_S * max(0.0, rate[s]) < cal.LKA_LINE_M - 0.35 and rate[s] > 0.02 for s in SIDES
+        ):
             self.steering = True
         elif self.steering and abs(middle) < cal.LKA_RELEASE_M and abs(rate["Left"]) < 0.05:
             self.steering = False
