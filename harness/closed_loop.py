@@ -118,19 +118,17 @@ class Loop:
 
     def hear(self, time_ns: int, identifier: int, data: bytes) -> None:
         """A frame that the device sent."""
-        for path, layout, signal in self.listening.get(identifier, ()):
-            if len(data) == layout.length:
-                self.demanded[path] = layout.value(signal, data)
+        for path, of, signal in self.listening.get(identifier, ()):
+            if len(data) == of.length:
+                self.demanded[path] = of.value(signal, data)
         if identifier in self.listening:
             self.apply((time_ns - self.start_ns) / 1e9)
 
     def apply(self, time_s: float) -> None:
         """Braking goes before cruising; nobody asking means that the driver keeps the speed."""
         got = self.demanded
-        if got[BRAKES]:
-            accel = -got[BRAKING]
-        else:
-            accel = got[ACCELERATING] if got[CRUISES] else 0.0
+        cruise = got[ACCELERATING] if got[CRUISES] else 0.0
+        accel = -got[BRAKING] if got[BRAKES] else cruise
         steer = got[STEERING] if got[STEERS] else 0.0
         if accel != self.asked[0]:
             self.plant.demand(time_s, accel)

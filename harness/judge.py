@@ -177,8 +177,8 @@ def in_words(measured: Measured) -> str:
     'ready_s is 3.2 s, allowed 0 to 3 s'
     """
     unit = "" if measured.unit == "1" else f" {measured.unit}"
-    allowed = f"{'-inf' if measured.low is None else format(measured.low, 'g')} to "
-    allowed += "inf" if measured.high is None else format(measured.high, "g")
+    low, high = (None if limit is None else format(limit, "g") for limit in (measured.low, measured.high))
+    allowed = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
     text = f"{measured.name} is {measured.value:.6g}{unit}, allowed {allowed}{unit}"
     if measured.outcome is Outcome.MISS:
         text += f"; inconclusive, this rig is exact to {measured.uncertainty:.3g}{unit}"

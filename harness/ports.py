@@ -63,7 +63,7 @@ class Coupled(Protocol):
 
     coupling: Any  # what it is made of, as a noun, for a bus that another process owns
     due_ns: int
-    takes: Sequence[int]  # the identifiers that it sends from its start on, in place of their cycles
+    takes: list[int]  # the identifiers that it sends from its start on, in place of their cycles
 
     @property
     def over(self) -> bool: ...

@@ -13,6 +13,7 @@ import pytest
 
 from harness import judge, plan, record, rig, shape
 from harness import submission as submissions
+from harness.diagnostics import answered
 from harness.errors import BadInput, DeviceError, RigError, SuiteError
 from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
@@ -226,7 +227,7 @@ def wait_ready(vehicle: Vehicle) -> None:
     if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
         vehicle.console_line(console.ready, within_s=READY_S)
     elif diagnostics is not None:
-        vehicle.answered(diagnostics, within_s=READY_S)
+        answered(vehicle, diagnostics, within_s=READY_S)
     else:
         vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)
 

@@ -16,9 +16,9 @@ from harness.closed_loop import BRAKING, Loop, coupling
 from harness.console import matches
 from harness.drive import Drive
 from harness.errors import DeviceError, RigError, SuiteError
-from harness.model import DiagnosticsInterface, Interface, Supervision, Value
+from harness.model import Interface, Supervision, Value
 from harness.network import Network, Series
-from harness.ports import EXT, TX, Console, Frame, Line, Power
+from harness.ports import TX, Console, Frame, Line, Power
 from harness.protection import ring
 from harness.scenario import Scenario
 from harness.seen import Seen, same, summary
@@ -29,8 +29,6 @@ MS = 1_000_000
 WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before the rig is at fault
 LEAD_S = 0.2  # from here to a scenario's start, so that a real-time bus has it in time
 CONSOLE_SLICE_NS = 50 * MS
-TESTER_PRESENT, POSITIVE_PRESENT = b"\x02\x3e\x00", 0x7E
-ASK_AGAIN_NS = 100 * MS
 NEVER = 1 << 60  # a row number that no trace reaches
 
 
@@ -316,29 +314,6 @@ class Vehicle:
         if self.console_port is None:
             raise SuiteError("this rig has no console port; the requirement must say needs: {ports: [console]}")
         return self.console_port
-
-    def answered(self, diagnostics: DiagnosticsInterface, *, within_s: float) -> Seen:
-        """The device's first answer to TesterPresent (ISO 14229-1, 10.6), which is asked for until it comes.
-
-        Raises DeviceError when none came within the limit.
-        """
-        net, flags = self.networks[diagnostics.bus], EXT if diagnostics.extended else 0
-        asked = Frame(id=diagnostics.request, flags=flags, data=TESTER_PRESENT.ljust(8, bytes([diagnostics.padding])))
-        until_ns = self.time_ns + round(within_s * 1e9)
-
-        def answer(rows: Rows) -> int | None:
-            theirs = net.of_device(rows)
-            found = theirs[(theirs["id"] == diagnostics.response) & (theirs["data"][:, 1] == POSITIVE_PRESENT)]
-            return int(found["time_ns"][0]) if len(found) else None
-
-        while self.time_ns < until_ns:
-            sent = self.send_raw(diagnostics.bus, asked)
-            last_ns = min(until_ns, sent.time_ns + ASK_AGAIN_NS)
-            found: int | None = self.search(net, [diagnostics.response], answer, sent.time_ns, last_ns)
-            self.time_ns = last_ns if found is None else found
-            if found is not None:
-                return Seen(time_ns=found, value=POSITIVE_PRESENT)
-        raise DeviceError(f"no answer to TesterPresent from {diagnostics.response:#x} within {within_s} s")
 
     def pass_time(self, seconds: float) -> None:
         """Let wire time pass."""

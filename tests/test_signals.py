@@ -8,6 +8,7 @@ from cantools.database.conversion import BaseConversion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.packing import layout
 from harness.paths import DBC
 from harness.ports import EXT, FD
 from harness.signals import Codec
@@ -129,3 +130,29 @@ def test_the_same_number_as_standard_and_extended_are_two_messages():
     decoded = codec.decode(rows)
     assert decoded["A"].signals["V"].values.tolist() == [1]
     assert decoded["B"].signals["W"].values.tolist() == [2]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(layouts(), st.data())
+def test_frame_by_frame_packing_is_what_cantools_does(message, data):
+    if any(s.conversion.is_float for s in message.signals):
+        return
+    payload = data.draw(st.binary(min_size=message.length, max_size=message.length))
+    try:
+        expected = message.decode(payload, decode_choices=False)
+    except cantools.database.DecodeError:
+        return
+    compiled = layout(message)
+    for name, value in expected.items():
+        assert compiled.value(name, payload) == value
+    if all(abs(v) < 1 << 50 for v in expected.values()):  # beyond, a float no longer holds every raw value
+        page = int(expected["Mux"]) if "Mux" in expected else None
+        if page is None or page in compiled.pages:
+            assert message.decode(compiled.pack(expected, page), decode_choices=False) == expected
+
+
+def test_a_value_beyond_its_range_is_sent_as_the_nearest_that_fits():
+    database = cantools.database.load_string('BO_ 1 M: 2 N\n SG_ V : 0|8@1- (0.5,0) [0|0] "" N\n', "dbc")
+    compiled = layout(database.messages[0])
+    assert compiled.value("V", compiled.pack({"V": 1000.0})) == 63.5
+    assert compiled.value("V", compiled.pack({"V": -1000.0})) == -64.0

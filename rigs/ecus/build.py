@@ -102,7 +102,8 @@ def write_zipapp(artefact: Path, line: str, network_table: bytes, constants: Map
     files["common/network.json"] = network_table
     calibration = files[f"{line}/calibration.py"].decode()
     for name, value in {**configuration(line, vendor)["constants"], **constants}.items():
-        calibration, found = re.subn(rf"(?m)^{name} = .*$", lambda _, n=name, v=value: f"{n} = {v}", calibration)
+        line_of_code = f"{name} = {value}".replace("\\", "\\\\")
+        calibration, found = re.subn(rf"(?m)^{name} = .*$", line_of_code, calibration)
         if not found:
             raise KeyError(f"the calibration has no constant {name}")
     files[f"{line}/calibration.py"] = calibration.encode()

@@ -44,7 +44,6 @@ AEB_TTC_S = {"car": 1.12, "pedestrian": 1.12, "bicycle": 1.12, "motorcycle": 1.1
 AEB_DECEL_MPS2 = 9.0
 AEB_MIN_KMH = 8.0
 AEB_MAX_KMH = 100.0
-AEB_MODE = "latched"
 FCW_TTC_S = 2.9
 FCW_VRU_TTC_S = 2.9
 FCW_MODES = ("Optical", "Acoustic", "Haptic")

@@ -86,21 +86,16 @@ class DrivingAssistance:
     # ------------------------------------------------------------ warn and brake
 
     def collision(self, now, seen):
-        times = [(t.reached_in_s(now), t.kind) for t in seen if t.ahead(now) > 0]
-        threats = [
-            (time_s, kind)
-            for (time_s, kind), track in zip(times, [t for t in seen if t.ahead(now) > 0])
-            if track.in_the_way(now, self.path, time_s)
-        ]
+        times = [(track.reached_in_s(now), track) for track in seen if track.ahead(now) > 0]
+        threats = [(time_s, t.kind) for time_s, t in times if t.in_the_way(now, self.path, time_s)]
         for time_s, kind in threats:
             if time_s < (cal.FCW_TTC_S if kind == "car" else cal.FCW_VRU_TTC_S):
                 self.warned_ns = now
         fast = cal.AEB_MIN_KMH <= self.speed * 3.6 <= cal.AEB_MAX_KMH
         if fast and any(time_s < cal.AEB_TTC_S[kind] for time_s, kind in threats):
             self.braking = True
-        elif self.braking and (not seen or cal.AEB_MODE != "latched" or not any(t < 4.0 for t, _ in threats)):
-            if self.speed > 0.3 or not seen:
-                self.braking = False
+        elif not seen or (self.speed > 0.3 and not any(time_s < 4.0 for time_s, _ in threats)):
+            self.braking = False
         if self.braking and self.speed < 0.1:
             self.stood_ns = self.stood_ns or now
             self.braking = now - self.stood_ns < 1500 * MS
@@ -178,6 +173,6 @@ class DrivingAssistance:
             for track in seen:
                 front = track.ahead(now) + OTHER_LENGTH_M
                 edge = sign * track.lateral - EGO_WIDTH_M / 2 - WIDTH_M[track.kind] / 2
-                in_zone = -(EGO_LENGTH_M + cal.BSD_REAR_M) < front and track.ahead(now) < -1.5
+                in_zone = front > -(EGO_LENGTH_M + cal.BSD_REAR_M) and track.ahead(now) < -1.5
                 found = found or (in_zone and cal.BSD_SIDE_M[0] < edge < cal.BSD_SIDE_M[1])
             self.beside[side].follow(now, found and self.speed * 3.6 >= cal.BSD_MIN_KMH)

@@ -1,0 +1,109 @@
+"""The loop is closed over the bus: the plant's way follows from the trace, the same live and computed again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from harness import closed_loop, plan, rig
+from harness import submission as submissions
+from harness.drive import Drive
+from harness.errors import RigError
+from harness.network import Network
+from harness.paths import SUITES
+from harness.ports import TX
+from harness.scenario import cases, load
+from harness.vehicle import Vehicle
+from rigs.ecus import build
+
+SCENARIOS = load(SUITES / "driving_assistance" / "scenarios.yaml")
+
+
+@pytest.fixture(scope="module")
+def vehicle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loop")
+    file = submissions.locate(build.build(folder / "submission", ecu="driving_assistance-a"))
+    submission = submissions.load(file)
+    item = plan.item_of(submission, file.parent)
+    with rig.opened(rig.locate("sim"), item, folder, folder) as ports:
+        networks = {n: Network(n, ports[n], b, file.parent) for n, b in submission.interface.buses.items()}
+        live = Vehicle(networks, ports["console"], ports["power"], submission.interface)
+        for net in networks.values():
+            net.start()
+        live.time_ns = ports["power"].on()
+        live.console_line(submission.interface.console.ready, within_s=5.0)
+        live.pass_time(0.5)
+        yield live
+
+
+@pytest.fixture
+def drive(vehicle):
+    """Drive a case, then put everything back."""
+
+    def go(name, n=0, **changes):
+        driven = vehicle.drive(dataclasses.replace(cases(SCENARIOS[name])[n], **changes))
+        vehicle.restore()
+        vehicle.pass_time(0.5)
+        return driven
+
+    return go
+
+
+def test_the_way_computed_from_the_trace_is_the_way_that_was_driven(vehicle, monkeypatch):
+    live = []
+    advance = closed_loop.Loop.advance
+    monkeypatch.setattr(closed_loop.Loop, "advance", lambda self, now: live.append(self) or advance(self, now))
+    driven = vehicle.drive(cases(SCENARIOS["AEB-CCRM"])[2])
+    vehicle.restore()
+    assert live[-1].plant.history == list(driven.egos)
+    assert driven.egos[-1].speed_mps < 20 / 3.6  # it did brake
+
+
+def test_every_frame_is_sent_in_its_cycle_and_nothing_else_of_its_messages(drive):
+    driven = drive("AEB-ALONE")
+    ours = driven.rows[driven.rows["flags"] & TX != 0]
+    for message, cycle_ms in (("EgoMotion", 20), ("ObjectList", 40), ("LaneModel", 40)):
+        identifier = driven.net.codec.messages[message].frame_id
+        gaps = np.diff(ours["time_ns"][ours["id"] == identifier])
+        assert abs(gaps - cycle_ms * 1e6).max() < 1.5e6
+
+
+def test_what_is_sensed_is_late_by_the_latency(drive):
+    quiet = dataclasses.replace(cases(SCENARIOS["AEB-CCRS"])[2].sensors, noise_m=0.0, noise_mps=0.0)
+    for latency_s in (0.0, 0.2):
+        driven = drive("AEB-CCRS", 2, sensors=dataclasses.replace(quiet, latency_s=latency_s))
+        ours = driven.rows[driven.rows["flags"] & TX != 0]
+        decoded = driven.net.codec.message("ObjectList", ours)
+        at_s = (decoded.time_ns[50] - driven.coupling.start_ns) / 1e9
+        seen_m = decoded.signals["Obj1Distance"].values[50]
+        assert seen_m == pytest.approx(driven.other(at_s - latency_s).gap_m, abs=0.2)
+
+
+def test_dropout_takes_that_part_of_the_objects(drive):
+    sensors = dataclasses.replace(cases(SCENARIOS["AEB-ALONE"])[0].sensors, dropout=0.3)
+    driven = drive("AEB-ALONE", sensors=sensors)
+    decoded = driven.net.codec.message("ObjectList", driven.rows[driven.rows["flags"] & TX != 0])
+    assert 0.6 < decoded.signals["Obj1Valid"].values.mean() < 0.8
+
+
+def test_a_loop_that_ran_late_is_the_rigs_fault(drive):
+    driven = drive("AEB-ALONE")
+    driven.prove()
+    rows = driven.rows.copy()
+    rows["time_ns"][len(rows) // 2 :] += 80_000_000
+    with pytest.raises(RigError, match="80 ms late: the host is overloaded"):
+        Drive(driven.net, driven.coupling, rows).prove()
+    with pytest.raises(RigError, match=r"sent \d+ of \d+ frames"):
+        Drive(driven.net, driven.coupling, driven.rows[: len(rows) // 2]).prove()
+
+
+def test_frames_that_are_heard_late_change_nothing_while_within_the_delay(drive):
+    driven = drive("AEB-CCRS", 2)
+    rows = driven.rows
+    theirs = rows[(rows["flags"] & TX) == 0]
+    loop = closed_loop.Loop(driven.coupling)
+    for row in theirs:  # every frame is handed over 60 ms after its stamp
+        loop.advance(int(row["time_ns"]) + 60_000_000)
+        loop.hear(int(row["time_ns"]), int(row["id"]), row["data"][: row["length"]].tobytes())
+    loop.advance(loop.end_ns)
+    assert loop.plant.history[-1] == driven.egos[-1]
