@@ -1,12 +1,12 @@
 """One bus of the vehicle: its DBC, what the device sends on it, and the messages that the bench sends in the rest's place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cantools.database import Message, Signal
+from cantools.database import EncodeError, Message, Signal
 
 from harness import signals, vss
 from harness.errors import SuiteError
@@ -77,16 +77,36 @@ class Network:
         found = self.codec.messages[message]
         return {s.name: s.initial if s.initial is not None else s.offset for s in found.signals}
 
-    def payload(self, message: str) -> bytes:
+    def payload(self, message: str, page: int | None = None) -> bytes:
+        """A message's bytes as it is sent now; one page of a multiplexed one."""
+        found = self.codec.messages[message]
+        values = {n: v for n, v in self.present(message).items() if page in (self.pages(message, n) or (page,))}
+        values |= {s.name: page for s in found.signals if s.is_multiplexer and page is not None}
         try:
-            return bytes(self.codec.messages[message].encode(self.present(message), strict=True))
-        except (ValueError, KeyError, OverflowError) as error:
-            raise SuiteError(f"{message} cannot carry {self.present(message)}: {error}") from None
+            return bytes(found.encode(values, strict=True))
+        except (ValueError, KeyError, OverflowError, EncodeError) as error:
+            raise SuiteError(f"{message} cannot carry {values}: {error}") from None
+
+    def pages(self, message: str, signal: str | None = None) -> tuple[int, ...]:
+        """The pages of a multiplexed message, or those that carry a signal; empty where there are none."""
+        signals = self.codec.messages[message].signals
+        return tuple(sorted({p for s in signals if signal in (None, s.name) for p in s.multiplexer_ids or ()}))
+
+    def payloads(self, message: str) -> tuple[bytes, ...]:
+        """What a cyclic sender of a message goes through now."""
+        pages = self.pages(message) or (None,)
+        return ring(self.rules.get(message), *(self.payload(message, page) for page in pages))
+
+    def carrying(self, message: str, signals: Collection[str], payloads: Sequence[bytes]) -> Sequence[bytes]:
+        """Those of a message's payloads in which one of these signals is."""
+        pages = self.pages(message)
+        on = {p for s in signals for p in self.pages(message, s) or pages}
+        return [data for n, data in enumerate(payloads) if not pages or not on or pages[n % len(pages)] in on]
 
     def transmit(self, message: str, payloads: tuple[bytes, ...] | None = None) -> tuple[bytes, ...]:
         """Send a message in its cycle from now on; the payloads that go round."""
         found = self.codec.messages[message]
-        payloads = payloads or ring(self.rules.get(message), self.payload(message))
+        payloads = payloads or self.payloads(message)
         period_ns = round((found.cycle_time or 100) * MS)
         self.bus.cycle(
             found.frame_id,
@@ -124,7 +144,7 @@ class Network:
         labels = decoded.signals[mapped.signal].labels()
         return Series(time_ns=decoded.time_ns, values=[mapped.to_vss.get(str(v), v) for v in labels])
 
-    def payloads(self, message: str, rows: Rows) -> list[bytes]:
+    def sent_payloads(self, message: str, rows: Rows) -> list[bytes]:
         """The device's payloads of one message, in their order."""
         found = self.of_device(rows)
         found = found[found["id"] == self.codec.messages[message].frame_id]
@@ -152,7 +172,7 @@ class Network:
         for signal in message.signals:
             used |= bit_mask(signal)
         spare = ~used & ((1 << 8 * message.length) - 1)
-        return any(int.from_bytes(p, "little") & spare for p in self.payloads(message.name, rows))
+        return any(int.from_bytes(p, "little") & spare for p in self.sent_payloads(message.name, rows))
 
 
 def bit_mask(signal: Signal) -> int:

@@ -1,6 +1,7 @@
 """End-to-end protection of frames: AUTOSAR PRS_E2EProtocol profiles, computed by the autosar-e2e library."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from e2e import p01, p02, p05, p11
@@ -52,11 +53,12 @@ def counter(rule: E2e, payload: bytes | bytearray) -> int:
     return payload[2] if rule.profile == "P05" else payload[1] & 0x0F
 
 
-def ring(rule: E2e | None, payload: bytes) -> tuple[bytes, ...]:
-    """Every payload that a cyclic sender goes through: one per counter value."""
+def ring(rule: E2e | None, *payloads: bytes) -> tuple[bytes, ...]:
+    """Every payload that a cyclic sender goes through: the pages of a multiplexed message in turn, each counter value with each."""
     if rule is None:
-        return (payload,)
-    return tuple(protect(rule, payload, n) for n in range(PERIOD[rule.profile]))
+        return payloads
+    length = math.lcm(PERIOD[rule.profile], len(payloads))
+    return tuple(protect(rule, payloads[n % len(payloads)], n) for n in range(length))
 
 
 def jumps(rule: E2e, payloads: Sequence[bytes]) -> int:

@@ -19,7 +19,6 @@ from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import Interface, Supervision, Value
 from harness.network import Network, Series
 from harness.ports import TX, Console, Frame, Line, Power
-from harness.protection import ring
 from harness.scenario import Scenario
 from harness.seen import Seen, same, summary
 from harness.shape import meant
@@ -56,19 +55,18 @@ class Vehicle:
 
     def set_all(self, values: Mapping[str, Value]) -> Seen:
         """Several values at once; returns the last first appearance."""
-        changed: dict[tuple[str, str], Network] = {}
+        changed: dict[tuple[str, str], list[str]] = {}
         for path, value in values.items():
             net, mapped = self.find(path)
             net.put(mapped, value)
-            changed[net.name, mapped.message] = net
-        last = max((self.put_on_wire(net, message) for (_, message), net in changed.items()))
+            changed.setdefault((net.name, mapped.message), []).append(mapped.signal)
+        last = max(self.put_on_wire(self.networks[bus], m, signals) for (bus, m), signals in changed.items())
         self.time_ns = max(self.time_ns, last)
         return Seen(time_ns=last, value=next(iter(values.values())))
 
-    def put_on_wire(self, net: Network, message: str) -> int:
-        """Start or change a message's cycle; the stamp at which the new payload was first seen."""
-        payloads = net.transmit(message)
-        return self.on_wire(net, message, payloads)
+    def put_on_wire(self, net: Network, message: str, signals: Sequence[str] = ()) -> int:
+        """Start or change a message's cycle; the stamp at which its new payload (with these signals) was first seen."""
+        return self.on_wire(net, message, net.carrying(message, signals, net.transmit(message)))
 
     def on_wire(self, net: Network, message: str, payloads: Sequence[bytes]) -> int:
         wanted = {p.ljust(64, b"\0") for p in payloads}
@@ -129,7 +127,7 @@ class Vehicle:
         """Send a protected message with its CRC XORed by `crc`, or with a frozen counter; right again afterwards."""
         net = self.networks[bus]
         net.changed.add(message)
-        good = ring(net.rules[message], net.payload(message))
+        good = net.payloads(message)
         bad = (good[0],) if frozen else tuple(bytes((p[0] ^ crc, *p[1:])) for p in good)
         net.transmit(message, bad)
         yield Seen(time_ns=self.on_wire(net, message, bad), value=0)

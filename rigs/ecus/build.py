@@ -20,7 +20,7 @@ from cantools.database.can import Database, Message
 HERE = Path(__file__).resolve().parent
 DBC = HERE.parents[1] / "dbc"
 SHEBANG = b"#!/usr/bin/env python3\n"
-ECUS = ("cockpit-a", "driving_assistance-a")
+ECUS = ("cockpit-a", "cockpit-b", "driving_assistance-a", "driving_assistance-b")
 
 
 def build(folder: str | Path, constants: Mapping[str, str] | None = None, ecu: str = "cockpit-a") -> Path:

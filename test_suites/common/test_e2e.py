@@ -14,7 +14,7 @@ def test_sent_frames_are_protected(vehicle, interface, parameters, measure):
                 continue
             cycle_ms = ours[rule.message].cycle_time or 100
             rows = vehicle.watch(bus, parameters.frames * cycle_ms / 1000)
-            payloads = net.payloads(rule.message, rows)
+            payloads = net.sent_payloads(rule.message, rows)
             if len(payloads) < 3:
                 vehicle.complain(f"{rule.message} came {len(payloads)} times in {parameters.frames:.0f} of its periods")
             measure("crc_errors", sum(not check(rule, p) for p in payloads), message=rule.message)

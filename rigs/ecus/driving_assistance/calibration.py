@@ -55,6 +55,7 @@ ACC_GAP_GAIN = 0.20
 ACC_SPEED_GAIN = 0.7
 ACC_DECEL_MPS2 = (5.0, 3.5)  # at 5 m/s and below, at 20 m/s and above
 ACC_ACCEL_MPS2 = (2.0, 1.5)
+ACC_STOP_MPS2 = 0.8
 ACC_JERK_MPS3 = 2.4
 ACC_CORRIDOR_M = 1.5
 

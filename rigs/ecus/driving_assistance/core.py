@@ -119,6 +119,8 @@ class DrivingAssistance:
                 room = max(1.0, ahead - cal.ACC_STANDSTILL_M)
                 if track.speed < 0:  # what it takes to match its speed within the room there is
                     follow = min(follow, -(track.speed**2) / (2 * room))
+                if self.speed < 1.5 and self.speed + track.speed < 0.5 and ahead < gap + 3:
+                    follow = -cal.ACC_STOP_MPS2  # the last bit to a standstill
                 wanted = min(wanted, follow)
         part = min(1.0, max(0.0, (self.speed - 5) / 15))
         low = -(cal.ACC_DECEL_MPS2[0] + part * (cal.ACC_DECEL_MPS2[1] - cal.ACC_DECEL_MPS2[0]))
