@@ -5,7 +5,7 @@ STAMP := $(VENV)/installed
 
 .PHONY: certify test bench clean
 
-certify: $(STAMP)            ## certify the reference cockpit on the simulated rig; report and matrix
+certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
 
 test: $(STAMP)               ## everything that CI runs

@@ -27,6 +27,7 @@ from harness.model import (
     Verdict,
 )
 from harness.paths import EXAMPLES
+from harness.shape import meant
 
 app = typer.Typer(
     help="Certify a software image on a chip x OS x application, and show why.",
@@ -112,19 +113,34 @@ def certify_command(
 
 @command(app, "demo")
 def demo_command(
-    folder: Runs = Path("runs"), rig_name: RigName = "sim", report: Report = True, as_json: Json = False
+    ecus: Annotated[
+        list[str] | None, typer.Argument(metavar="[ECU]...", help="reference ECUs; all of them if none is named")
+    ] = None,
+    folder: Runs = Path("runs"),
+    rig_name: RigName = "sim",
+    report: Report = True,
+    as_json: Json = False,
 ) -> int:
-    """Build the reference cockpit and certify it; ends with the matrix."""
+    """Build the reference ECUs of two vendors and certify them; ends with the matrix."""
     from rigs.ecus import build
 
-    built = build.build(folder / "demo-submission")
-    with show.progress(as_json) as watch:
-        done = certify.certify(built, rig_name, folder, watch=watch)
-    links = show.views(done.folder, report, as_json) | show.matrix_files(folder)
-    show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
+    for ecu in ecus or ():
+        if ecu not in build.ECUS:
+            raise BadInput(f"there is no reference ECU {ecu!r}{meant(ecu, build.ECUS)}")
+    codes = []
+    for ecu in ecus or build.ECUS:
+        built = build.build(folder / "submissions" / ecu, ecu=ecu)
+        with show.progress(as_json, ecu) as watch:
+            done = certify.certify(built, rig_name, folder, watch=watch)
+        links = show.views(done.folder, report, as_json)
+        links = {"run": str(done.folder), "certificate": done.certificate, **links}
+        show.verdict(done.verdict, done.plan, links, as_json, brief=len(ecus or build.ECUS) > 1)
+        codes.append(EXIT[done.verdict.decision])
+    files = show.matrix_files(folder)
     if not as_json:
         show.matrix(folder)
-    return EXIT[done.verdict.decision]
+        show.plain(files, as_json)
+    return max(codes)
 
 
 @command(app, "plan")

@@ -62,7 +62,7 @@ def plain(data: Mapping[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress(as_json: bool) -> Iterator[Callable[[str], None]]:
+def progress(as_json: bool, what: str = "") -> Iterator[Callable[[str], None]]:
     """A bar that names the test that runs; on standard error, silent with --json or without a terminal."""
     bar = Progress(
         SpinnerColumn(),
@@ -78,13 +78,13 @@ def progress(as_json: bool) -> Iterator[Callable[[str], None]]:
         task = bar.add_task("starting", total=None)
 
         def watch(test: str) -> None:
-            bar.update(task, advance=1, description=test)
+            bar.update(task, advance=1, description=f"{what} {test}".strip())
 
         yield watch
 
 
-def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool) -> None:
-    """The verdict table: a row a requirement, then who acts, then where everything lies."""
+def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool, *, brief: bool = False) -> None:
+    """The verdict table: a row a requirement, then who acts, then where everything lies. Brief: of what did not pass only."""
     if as_json:
         as_data({**shape.dump(found), "links": {k: str(v) for k, v in links.items() if v is not None}})
         return
@@ -95,17 +95,22 @@ def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool)
     sentences = {p.requirement.id: p.requirement.en for p in plan.requirements}
     for judged in found.requirements:
         said = worst_margin(judged.measured) if judged.measured else ""
+        if brief and judged.outcome is Outcome.PASS:
+            continue
         if judged.outcome is not Outcome.PASS:
             said = f"{sentences[judged.requirement]}\n{escape(judged.reason)}"
         style = STYLE[judged.outcome]
         mark = judged.outcome.name + ("" if judged.level == "mandatory" else " (recommended)")
         table.add_row(judged.requirement, f"[{style}]{mark}[/]", said)
-    out.print(table)
+    if table.row_count:
+        out.print(table)
     for fault in found.faults:
         out.print(f"[yellow]fault of the run:[/] {escape(fault)}")
     for left in (*plan.not_applicable, *plan.not_decidable):
         out.print(f"[dim]not tested: {left.id}: {escape(left.reason)}[/]")
-    out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {ACTS[found.decision]}")
+    passed = sum(j.outcome is Outcome.PASS for j in found.requirements)
+    what = f"{plan.vendor} {plan.combination}: {passed} of {len(found.requirements)} requirements, " if brief else ""
+    out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {what}{ACTS[found.decision]}")
     plain(links, False)
 
 
