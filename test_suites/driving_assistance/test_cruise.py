@@ -55,7 +55,7 @@ def test_follows_its_own_lane(vehicle, scenarios, measure):
 
 @requirement("ACC-LIMITS-001")
 def test_demands_stay_within_limits(vehicle, scenarios, parameters, measure):
-    for name in ("ACC-CUT-IN", "ACC-STOP"):
+    for name in ("ACC-CUT-IN", "ACC-STOP", "ACC-FREE"):
         for case in scenarios[name]:
             drive = vehicle.drive(case)
             must_control(vehicle, drive)

@@ -40,7 +40,9 @@ JUMPS_UNTIL_NEW = 4  # after so many it is another object
 MARGIN_M = 0.15  # beside the ego vehicle's width
 USE_YAW_RATE = True  # to foresee the own path
 
-AEB_TTC_S = {"car": 1.12, "pedestrian": 1.12, "bicycle": 1.12, "motorcycle": 1.12}
+AEB_CAR_TTC_S = 1.12
+AEB_PEDESTRIAN_TTC_S = 1.12
+AEB_TWO_WHEELER_TTC_S = 1.12
 AEB_DECEL_MPS2 = 9.0
 AEB_MIN_KMH = 8.0
 AEB_MAX_KMH = 100.0
@@ -71,6 +73,7 @@ LKA_GAINS = (0.10, 0.9)  # of the lateral position, of the heading
 LKA_ALAT_MPS2 = 2.2
 LKA_JERK_MPS3 = 4.0
 LKA_RELEASE_M = 0.12
+LKA_USES_INDICATOR = True
 
 BSD_SIDE_M = (0.3, 3.2)
 BSD_REAR_M = 3.5

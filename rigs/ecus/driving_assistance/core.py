@@ -10,6 +10,12 @@ from .tracks import EGO_LENGTH_M, EGO_WIDTH_M, OTHER_LENGTH_M, WIDTH_M, Track
 INIT, READY, DEGRADED = range(3)
 FIELDS = ("Valid", "Confidence", "Kind", "Distance", "Lateral", "RelSpeed", "LatSpeed")
 SIDES = ("Left", "Right")
+BRAKE_TTC_S = {
+    "car": cal.AEB_CAR_TTC_S,
+    "pedestrian": cal.AEB_PEDESTRIAN_TTC_S,
+    "bicycle": cal.AEB_TWO_WHEELER_TTC_S,
+    "motorcycle": cal.AEB_TWO_WHEELER_TTC_S,
+}
 
 
 class DrivingAssistance:
@@ -92,7 +98,7 @@ class DrivingAssistance:
             if time_s < (cal.FCW_TTC_S if kind == "car" else cal.FCW_VRU_TTC_S):
                 self.warned_ns = now
         fast = cal.AEB_MIN_KMH <= self.speed * 3.6 <= cal.AEB_MAX_KMH
-        if fast and any(time_s < cal.AEB_TTC_S[kind] for time_s, kind in threats):
+        if fast and any(time_s < BRAKE_TTC_S[kind] for time_s, kind in threats):
             self.braking = True
         elif not seen or (self.speed > 0.3 and not any(time_s < 4.0 for time_s, _ in threats)):
             self.braking = False
@@ -146,7 +152,7 @@ class DrivingAssistance:
 
     def keep(self, detected, room, rate, middle):
         allowed = detected and self.com.get("LkaSwitch", 0) and self.speed * 3.6 >= cal.LKA_MIN_KMH
-        turning = any(self.com.get(f"Turn{side}", 0) for side in SIDES)
+        turning = cal.LKA_USES_INDICATOR and any(self.com.get(f"Turn{side}", 0) for side in SIDES)
         if not allowed or turning:
             self.steering = False
         elif any(
