@@ -68,6 +68,7 @@ class Owner:
         self.commands = b""
         self.closing = False
         self.loop: closed_loop.Loop | None = None
+        self.counts: dict[int, int] = {}  # where a loop left the counters
         self.heard = 0  # rows of the trace that the loop has been told of
 
     # ------------------------------------------------------------ the loop
@@ -91,8 +92,9 @@ class Owner:
         if self.loop is None:
             return
         if self.loop.due_ns <= now_ns:
-            for identifier in self.loop.takes:
-                self.cycles.pop(identifier, None)
+            taken = {i: cycle[4] for i in self.loop.takes if (cycle := self.cycles.pop(i, None)) is not None}
+            if taken:
+                self.loop.begin(taken)
         rows = self.wire.trace.rows(self.heard)
         self.heard += len(rows)
         for row in rows[(rows["flags"] & (TX | ERROR)) == 0]:
@@ -100,7 +102,7 @@ class Owner:
         for identifier, flags, data in self.loop.advance(now_ns):
             self.wire.transmit(identifier, flags, data)
         if self.loop.over:
-            self.loop = None
+            self.counts, self.loop = self.loop.counts(), None
 
     def send_due(self, entry: tuple[int, int, int]) -> None:
         due_ns, identifier, generation = entry
@@ -161,7 +163,7 @@ class Owner:
             order["period_ns"],
             payloads,
             order["flags"],
-            before[4] if before else 0,
+            before[4] if before else self.counts.pop(order["id"], 0),
         ]
         heapq.heappush(self.due, (time.monotonic_ns(), order["id"], generation))
 

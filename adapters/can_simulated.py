@@ -53,6 +53,7 @@ class SimulatedBus:
         self.seen = 0
         self.caught = False
         self.loop: Coupled | None = None
+        self.counts: dict[int, int] = {}  # where a loop left the counters
 
     # ------------------------------------------------------------ the port
 
@@ -65,7 +66,7 @@ class SimulatedBus:
         elif identifier in self.cycles:
             self.cycles[identifier][1] = cycle
         else:
-            self.cycles[identifier] = [self.world.now_ns, cycle, 0]
+            self.cycles[identifier] = [self.world.now_ns, cycle, self.counts.pop(identifier, 0)]
 
     def couple(self, loop: Coupled) -> None:
         self.loop = loop
@@ -141,12 +142,13 @@ class SimulatedBus:
             self.begin(now_ns)
 
     def close_loop(self, loop: Coupled, now_ns: int) -> None:
-        for identifier in loop.takes:
-            self.cycles.pop(identifier, None)
+        taken = {i: entry[2] for i in loop.takes if (entry := self.cycles.pop(i, None)) is not None}
+        if taken:
+            loop.begin(taken)
         for identifier, flags, data in loop.advance(now_ns):
             self.put(now_ns, BENCH, identifier, flags, data)
         if loop.over:
-            self.loop = None
+            self.loop, self.counts = None, dict(loop.counts())
 
     def begin(self, now_ns: int) -> None:
         """Arbitration: of all that is ready, the lowest identifier goes."""

@@ -104,6 +104,14 @@ class Loop:
         self.start_ns = self.due_ns = coupling.start_ns
         self.end_ns = self.start_ns + round(self.case.duration_s * 1e9)
 
+    def begin(self, counts: Mapping[int, int]) -> None:
+        """Go on with the counters of who has sent these messages before."""
+        for sender in self.senders:
+            sender.sent = counts.get(sender.layout.id, 0)
+
+    def counts(self) -> dict[int, int]:
+        return {sender.layout.id: sender.sent for sender in self.senders}
+
     def make_senders(self) -> Iterator[Sender]:
         wanted: dict[str, set[str]] = {}
         for channel, paths in PATHS.items():

@@ -65,6 +65,12 @@ class Coupled(Protocol):
     due_ns: int
     takes: list[int]  # the identifiers that it sends from its start on, in place of their cycles
 
+    def begin(self, counts: Mapping[int, int]) -> None:
+        """It starts; how often each of these has been sent, so that live counters go on."""
+
+    def counts(self) -> Mapping[int, int]:
+        """How often each has been sent by now."""
+
     @property
     def over(self) -> bool: ...
 

@@ -26,7 +26,7 @@ from allure_commons.model2 import (
 from allure_commons.utils import md5
 
 from harness.model import Judged, Outcome
-from reports import export
+from reports import drives, export
 from reports.evidence import Evidence
 from reports.plot import signals_svg
 
@@ -146,6 +146,7 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
         ("trust", planned.requirement.trust),
     ):
         result.labels.append(Label(name=name, value=value))
+    result.attachments.extend(drive_attachments(evidence, judged, folder))
     if judged.outcome is not Outcome.PASS:
         result.statusDetails = StatusDetails(
             message=f"{judged.outcome.name}: {judged.reason}", trace=planned.requirement.en
@@ -178,6 +179,17 @@ def failure_attachments(evidence: Evidence, judged: Judged, folder: Path) -> lis
     tracks = evidence.tracks(judged.requirement)
     if tracks:
         found.insert(0, attachment(folder, "signals", "image/svg+xml", "svg", signals_svg(tracks, judged.requirement)))
+    return found
+
+
+def drive_attachments(evidence: Evidence, judged: Judged, folder: Path) -> list[Attachment]:
+    """A picture of every driven case; where the requirement is not passed, also the view from above."""
+    found = []
+    for drive in drives.of_requirement(evidence, judged.requirement):
+        name = drives.title(drive)
+        found.append(attachment(folder, name, "image/svg+xml", "svg", drives.picture(drive)))
+        if judged.outcome is not Outcome.PASS:
+            found.append(attachment(folder, f"from above: {name}", "image/svg+xml", "svg", drives.birdseye(drive)))
     return found
 
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from harness import console, record, shape, signals, trace
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
-from harness.ports import ERROR, TX, Line
+from harness.network import Network
+from harness.ports import ERROR, TX, CanBus, Line
 
 LEAST_CHANGES = 1
 BEFORE_NS = 120_000_000
@@ -57,6 +58,12 @@ class Evidence:
     def codecs(self) -> dict[str, signals.Codec]:
         inputs = self.record / record.INPUTS
         return {n: signals.Codec(signals.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """The buses by the words of the field, to be read only: nothing is connected to them."""
+        inputs, nobody = self.record / record.INPUTS, cast(CanBus, None)
+        return {n: Network(n, nobody, b, inputs) for n, b in self.submission.interface.buses.items()}
 
     @cached_property
     def lines(self) -> list[Line]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.model import Decision, Judged, Measured, Outcome
 from harness.trace import show
+from reports import drives
 from reports.evidence import Evidence
 from reports.plot import signals_svg
 
@@ -98,12 +99,25 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
         f"<h2>原因 reason</h2><pre>{escape(judged.reason)}</pre>"
         f"<h2>期望与实测 expected and seen</h2>{measurements(judged.measured)}"
         f"<h2>激励 stimulus</h2><pre>{escape(stimulus)}</pre>"
-        f"<h2>信号 signals</h2>{svg(evidence, judged)}"
+        f"{driven(evidence, judged)}<h2>信号 signals</h2>{svg(evidence, judged)}"
         f"<h2>控制台 console</h2><pre>{escape(said) or '-'}</pre>"
         f"<h2>报文 frames (the last {MOST_FRAMES} before it was measured)</h2><pre>{escape(frames)}</pre>"
         f"<h2>复现 reproduce</h2><pre>{escape(evidence.reproduce(judged))}</pre>"
     )
     return document(f"{judged.requirement}: {judged.outcome.value}", body)
+
+
+def driven(evidence: Evidence, judged: Judged) -> str:
+    """Every case that was driven: its picture, and the view from above."""
+    shown = [
+        inline(drives.picture(d)) + inline(drives.birdseye(d))
+        for d in drives.of_requirement(evidence, judged.requirement)
+    ]
+    return f"<h2>场景 scenarios</h2>{''.join(shown)}" if shown else ""
+
+
+def inline(svg: str) -> str:
+    return f"<p>{svg[svg.find('<svg') :]}</p>"
 
 
 def measurements(measured: tuple[Measured, ...]) -> str:

@@ -2,13 +2,16 @@
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from reports.evidence import MOST_SIGNALS, Track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def signals_svg(tracks: Sequence[Track], title: str) -> str:
     """Steps over seconds from the test's start; what the bench sent is blue, what the device sent is red."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     chosen = pick(tracks)
@@ -26,6 +29,13 @@ def signals_svg(tracks: Sequence[Track], title: str) -> str:
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("s from the test's start (blue: bench, red: device)", fontsize=8)
+    return as_svg(figure)
+
+
+def as_svg(figure: "Figure") -> str:
+    """A figure's SVG, the same text for the same figure."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = io.StringIO()
     figure.set_canvas(FigureCanvasSVG(figure))
     figure.savefig(buffer, format="svg", metadata={"Date": None})

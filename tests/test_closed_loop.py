@@ -107,3 +107,17 @@ def test_frames_that_are_heard_late_change_nothing_while_within_the_delay(drive)
         loop.hear(int(row["time_ns"]), int(row["id"]), row["data"][: row["length"]].tobytes())
     loop.advance(loop.end_ns)
     assert loop.plant.history[-1] == driven.egos[-1]
+
+
+def test_counters_go_on_into_the_loop_and_out_of_it(vehicle, drive):
+    net = vehicle.networks["adas"]
+    first = len(net.bus.rows())
+    vehicle.pass_time(0.3)
+    drive("AEB-ALONE")
+    vehicle.pass_time(0.3)
+    rows = net.bus.rows(first)
+    for message in ("EgoMotion", "ObjectList", "LaneModel"):
+        ours = rows[(rows["id"] == net.codec.messages[message].frame_id) & (rows["flags"] & TX != 0)]
+        assert (np.diff(ours["data"][:, 2].astype(int)) % 256 == 1).all()
+    state = net.codec.message("AssistState", rows).signals["SystemState"].labels()
+    assert set(state) == {"Ready"}
