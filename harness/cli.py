@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import certificate, certify, intake, plan, record, rejudge, rig, rig_check, shape, show, suite
+from harness import certificate, certify, intake, plan, record, rejudge, rig, rig_check, shape, show, suite, sweep
 from harness import run as runs
 from harness import submission as submissions
 from harness.errors import BadInput, Fault
@@ -141,6 +141,30 @@ def demo_command(
         show.matrix(folder)
         show.plain(files, as_json)
     return max(codes)
+
+
+@command(app, "sweep")
+def sweep_command(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario's id, such as AEB-CCRS.")],
+    submission: Annotated[Path, typer.Option("--submission", "-s", help="The submission's folder or submission.yaml.")],
+    over: Annotated[
+        list[str],
+        typer.Option("--over", help=f"{', '.join(sweep.AXES)}; or NAME=FROM:TO:POINTS, NAME=VALUE,VALUE; FIELD=..."),
+    ],
+    fixed: Annotated[list[str] | None, typer.Option("--set", help="FIELD=NUMBER, for what does not vary.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How often each point is driven.")] = 1,
+    fails_above: Annotated[str, typer.Option("--fails-above", help="QUANTITY=NUMBER; default impact_kmh=0.")] = "",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one for every CPU.")] = 0,
+    folder: Annotated[Path, typer.Option("--sweeps", help="Where sweeps are kept.")] = Path("sweeps"),
+    as_json: Json = False,
+) -> int:
+    """Find where a driving function begins to fail; draws the boundary. Goes on where it was stopped."""
+    wanted = sweep.make(submission, scenario, over, fixed or (), seeds, fails_above)
+    output = folder / sweep.folder_name(wanted)
+    with show.counting(as_json, scenario) as watch:
+        found = sweep.run(wanted, output, workers, watch)
+    show.sweep(found, output, as_json)
+    return 0
 
 
 @command(app, "plan")

@@ -16,6 +16,7 @@ from harness import shape
 from harness.model import Decision, Outcome, Plan, Verdict
 from reports import allure, junit, pages
 from reports import matrix as matrices
+from reports import sweep as sweeps
 
 STYLE = {
     Outcome.PASS: "green",
@@ -81,6 +82,45 @@ def progress(as_json: bool, what: str = "") -> Iterator[Callable[[str], None]]:
             bar.update(task, advance=1, description=f"{what} {test}".strip())
 
         yield watch
+
+
+@contextmanager
+def counting(as_json: bool, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for so many of so many; on standard error, silent with --json or without a terminal."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    out = Console(stderr=True)
+    with Progress(*columns, console=out, disable=as_json or not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def sweep(found: dict[str, Any], folder: Path, as_json: bool) -> None:
+    """Where a function begins to fail, as a table; and where the numbers and the picture are."""
+    links = {"picture": sweeps.write(found, folder), "numbers": folder / "points.csv", "data": folder / "sweep.json"}
+    if as_json:
+        as_data({**found, "links": {k: str(v) for k, v in links.items()}})
+        return
+    out, (first, *others) = console(), found["axes"]
+    limit = ", ".join(f"{q} above {v:g}" for q, v in found["fails_above"].items())
+    table = Table(title=f"{found['scenario']}: where it begins to fail ({limit})", title_justify="left")
+    for one in others:
+        table.add_column(f"{one['name']} {one['unit']}".strip())
+    table.add_column(f"{first['name']} {first['unit']}".strip())
+    table.add_column("fails")
+    for edge in found["boundary"]:
+        where = " .. ".join(f"{v:g}" for v in edge["between"]) or "-"
+        table.add_row(*(f"{v:g}" for v in edge["rest"]), where, edge["fails"])
+    out.print(table)
+    for point in found["points"]:
+        if "fault" in point:
+            out.print(f"[yellow]{escape(str(point['values']))}:[/] {escape(point['fault'])}")
+    plain(links, False)
 
 
 def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool, *, brief: bool = False) -> None:
