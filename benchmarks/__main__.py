@@ -1,6 +1,6 @@
 """Measure each figure that the README claims beside its peer, in one run, and write benchmarks/README.md and both READMEs.
 
-python -m benchmarks              everything but the loaded host, about five minutes
+python -m benchmarks              everything but the loaded host, about ten minutes
 python -m benchmarks decode hub   only these
 python -m benchmarks loaded       20 + 20 real-time runs with both cores loaded by other processes, about half an hour
 """
@@ -11,10 +11,17 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import decode, hub, loaded, overhead, simulated
+from benchmarks import blf, decode, driving, hub, loaded, overhead, simulated
 
 ROOT = Path(__file__).resolve().parents[1]
-ALL = {"decode": decode.measure, "simulated": simulated.measure, "hub": hub.measure, "overhead": overhead.measure}
+ALL = {
+    "decode": decode.measure,
+    "blf": blf.measure,
+    "overhead": overhead.measure,
+    "simulated": simulated.measure,
+    "driving": driving.measure,
+    "hub": hub.measure,
+}
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -35,7 +42,9 @@ def main(chosen):
 
 def write(results):
     head = "| what | Shipei | peer | ratio |\n|---|---|---|---|\n"
-    table = head + "".join("| " + " | ".join(row) + " |\n" for rows in results.values() for row in rows)
+    table = head + "".join(
+        "| " + " | ".join(row) + " |\n" for name in (*ALL, "loaded") for row in results.get(name, ())
+    )
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     page = Path(__file__).parent / "README.md"
     page.write_text(

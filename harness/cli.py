@@ -258,6 +258,17 @@ def report_command(run: Annotated[Path, typer.Argument(help="A run's folder.")],
     return 0
 
 
+@command(app, "export")
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    form: Annotated[str, typer.Option("--format", help="blf, asc, log (candump), csv, trc.")] = "blf",
+    as_json: Json = False,
+) -> int:
+    """Write a run's traces in the form of other tools, beside its record."""
+    show.plain(show.exported(run, form), as_json)
+    return 0
+
+
 @command(app, "matrix")
 def matrix_command(folder: Runs = Path("runs"), as_json: Json = False) -> int:
     """The compatibility matrix of all runs, here and as Markdown, HTML and JSON."""

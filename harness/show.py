@@ -12,12 +12,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from harness import shape
+from harness import shape, trace
+from harness.errors import BadInput
 from harness.model import Decision, Outcome, Plan, Verdict
-from reports import allure, junit, pages
+from harness.ports import FD
+from harness.shape import meant
+from reports import allure, export, junit, pages
 from reports import matrix as matrices
 from reports import sweep as sweeps
 
+FORMS = ("blf", "asc", "log", "csv", "trc")
 STYLE = {
     Outcome.PASS: "green",
     Outcome.FAIL: "bold red",
@@ -230,6 +234,24 @@ def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
             sys.stderr.write(f"shipei: the Allure report is missing: {built.problem}\n")
             links["report_missing"] = built.problem
     return links
+
+
+def exported(run: Path, form: str) -> dict[str, Any]:
+    """The traces of a run's record as files of another form, by bus."""
+    if form not in FORMS:
+        raise BadInput(f"--format {form}: unknown{meant(form, FORMS)}")
+    traces = sorted((run / "record").glob("trace-*.bin"))
+    if not traces:
+        raise BadInput(f"{run}: no run with traces")
+    found = {}
+    for file in traces:
+        bus = file.stem.removeprefix("trace-")
+        found[bus] = run / f"{bus}.{form}"
+        rows = trace.load(file)[0]
+        if form == "trc" and (rows["flags"] & FD).any():
+            raise BadInput(f"{file}: has CAN FD frames, which python-can's TRC writer leaves out; use blf or asc")
+        export.write(rows, found[bus])
+    return found
 
 
 def matrix_files(runs: Path) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import blf
+from harness import blf, certify, show, trace
 from harness.errors import BadInput
 from harness.messages import of_row
 from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
 from harness.trace import ROW
+from rigs.ecus import build
 
 LENGTHS = (*range(9), 12, 16, 20, 24, 32, 48, 64)
 
@@ -126,3 +127,19 @@ def test_a_damaged_file_says_where(tmp_path, damage, said):
     (tmp_path / "b.blf").write_bytes(damage((tmp_path / "a.blf").read_bytes()))
     with pytest.raises(BadInput, match=said):
         blf.read(tmp_path / "b.blf")
+
+
+def test_a_run_is_exported_for_other_tools(tmp_path):
+    submission = build.build(tmp_path / "s", ecu="driving_assistance-b")
+    profile = tmp_path / "short.yaml"
+    profile.write_text('name: short\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 60\n')
+    done = certify.certify(submission, "sim", tmp_path / "runs", profile=str(profile))
+    rows, _ = trace.load(done.folder / "record" / "trace-adas.bin")
+    for form, reader in (("blf", can.BLFReader), ("asc", can.ASCReader), ("csv", can.CSVReader)):
+        file = show.exported(done.folder, form)["adas"]
+        with reader(str(file)) as found:
+            assert sum(1 for _ in found) == len(rows)
+    with pytest.raises(BadInput, match="unknown"):
+        show.exported(done.folder, "doc")
+    with pytest.raises(BadInput, match="no run with traces"):
+        show.exported(tmp_path, "blf")
