@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: certify test bench clean
+.PHONY: certify test bench mutants scenarios clean
 
 certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
@@ -13,6 +13,12 @@ test: $(STAMP)               ## everything that CI runs
 
 bench: $(STAMP)              ## the figures of the README, beside their peers
 	$(BIN)/python -m benchmarks
+
+mutants: $(STAMP)            ## every defective build and its twin; docs/mutants.md (resumes where it was stopped)
+	$(BIN)/python -m tests.mutation
+
+scenarios: $(STAMP)          ## docs/scenarios.md with its pictures
+	$(BIN)/python -m tests.scenario_page
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv $(VENV)

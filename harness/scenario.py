@@ -38,9 +38,7 @@ class Actor:
     gap_m: float | None = None
     ttc_s: float | None = None  # time to collision at the start, with the speeds of the start
     speed_kmh: float = 0.0  # along the road
-    lateral_m: float | None = (
-        None  # of its middle, from the middle of the ego lane; 0 if neither this nor crossing is given
-    )
+    lateral_m: float | None = None  # of its middle, from the middle of the ego lane; 0 where nothing crosses
     crossing_kmh: float = 0.0  # across the road, left positive; starts where it meets the ego vehicle's middle
     accel_mps2: float = 0.0
     accel_at_s: float = 0.0

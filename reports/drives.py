@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import shape
 from harness.closed_loop import ACCELERATING, BRAKES, BRAKING, CRUISES, STEERING, STEERS, coupling
@@ -13,7 +13,10 @@ from harness.plant import STEP_S
 from harness.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M, Scenario
 from harness.seen import same
 from reports.evidence import Evidence
-from reports.plot import as_svg
+from reports.plot import as_png, as_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIGNS = {  # what the device shows, in the order of the strip
     "FCW": ("Vehicle.ADAS.FCW.IsOptical", "Vehicle.ADAS.FCW.IsAcoustic", "Vehicle.ADAS.FCW.IsHaptic"),
@@ -66,6 +69,15 @@ def title(drive: Drive) -> str:
 
 def picture(drive: Drive) -> str:
     """Distance, speeds, time to collision, demands, warnings: one above the other, on one time axis (SVG)."""
+    return as_svg(figure_of(drive))
+
+
+def picture_png(drive: Drive) -> bytes:
+    """The same, smaller."""
+    return as_png(figure_of(drive))
+
+
+def figure_of(drive: Drive) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 7.2))
@@ -96,7 +108,7 @@ def picture(drive: Drive) -> str:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, loc="upper right")
     axes[-1].set_xlabel("s from the case's start; dotted: contact", fontsize=8)
-    return as_svg(figure)
+    return figure
 
 
 def demands(axis: Any, drive: Drive) -> None:

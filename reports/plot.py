@@ -34,11 +34,23 @@ def signals_svg(tracks: Sequence[Track], title: str) -> str:
 
 def as_svg(figure: "Figure") -> str:
     """A figure's SVG, the same text for the same figure."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
     figure.set_canvas(FigureCanvasSVG(figure))
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "shipei"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def as_png(figure: "Figure") -> bytes:
+    """A figure as a small picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    figure.set_canvas(FigureCanvasAgg(figure))
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
 
 

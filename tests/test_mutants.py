@@ -1,54 +1,54 @@
-"""Every requirement catches a defective build by name, and a twin just inside the limit certifies."""
+"""Every requirement catches a defective build by name, and a twin just inside the limit certifies.
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+The whole table is made by `make mutants`; here: it is of these inputs, it is what the defects' files expect, and a part of it that
+changes from day to day comes out the same again.
+"""
+
+import datetime
+import json
+import random
 
 import pytest
-import yaml
 
-from harness import certify, suite
-from harness.model import Decision, Outcome
-from harness.paths import ECUS
-from rigs.ecus import build
+from harness import suite
+from tests import mutation
 
-DEFECTS = {d["name"]: d for d in yaml.safe_load((ECUS / "cockpit" / "defects.yaml").read_text(encoding="utf-8"))}
-CASES = {
-    **{f"{n}": (d["constant"], d["defect"], d["fails"]) for n, d in DEFECTS.items()},
-    **{f"{n}, twin": (d["constant"], d["twin"], []) for n, d in DEFECTS.items() if "twin" in d},
-    "reference": (None, None, []),
-}
+TABLE = json.loads(mutation.TABLE.read_text(encoding="utf-8"))
+SAMPLE = {"cockpit": 12, "driving_assistance": 5}
+RECOMMENDED = {"CAN-CYCLE-002"}
 
 
-def outcome_of(case, folder):
-    """Build, certify, say: (decision, the requirements that are not passed with their outcomes, faults)."""
-    constant, value, _ = CASES[case]
-    built = build.build(Path(folder) / "submission", {constant: value} if constant else None)
-    verdict = certify.certify(built, "sim", Path(folder) / "runs").verdict
-    others = {j.requirement: j.outcome for j in verdict.requirements if j.outcome is not Outcome.PASS}
-    return verdict.decision, others, verdict.faults
+@pytest.mark.parametrize("line", mutation.LINES)
+def test_the_table_is_of_these_inputs(line):
+    """If this fails, something that verdicts depend on has changed: run `make mutants` (it resumes) and commit its results."""
+    assert TABLE[line]["inputs"] == mutation.digest(line)
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """All cases at once, on as many processes as there are CPUs."""
-    folders = {case: tmp_path_factory.mktemp("mutant") for case in CASES}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        running = {case: pool.submit(outcome_of, case, str(folder)) for case, folder in folders.items()}
-        return {case: future.result() for case, future in running.items()}
+@pytest.mark.parametrize("line", mutation.LINES)
+def test_exactly_the_expected_requirements_fail(line):
+    found = TABLE[line]["results"]
+    assert set(found) == set(mutation.cases(line))
+    assert list(mutation.unexpected(line, found)) == []
+    for name, (_, fails) in mutation.cases(line).items():
+        decision = "refused" if set(fails) - RECOMMENDED else "certified"
+        assert found[name]["decision"] == decision, name
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_exactly_these_requirements_fail(results, case):
-    decision, others, faults = results[case]
-    expected = CASES[case][2]
-    assert faults == ()
-    assert others == dict.fromkeys(expected, Outcome.FAIL)
-    mandatory = [r for r in expected if r != "CAN-CYCLE-002"]
-    assert decision is (Decision.REFUSED if mandatory else Decision.CERTIFIED)
+def test_the_page_is_the_tables():
+    assert mutation.PAGE.read_text(encoding="utf-8") == mutation.page(TABLE)
 
 
-def test_every_requirement_of_the_profile_catches_somebody():
-    profile = suite.load_profile(suite.profile_file("cockpit-1.0"))
-    caught = {r for d in DEFECTS.values() for r in d["fails"]}
-    assert caught == {*profile.mandatory, *profile.conditional, *profile.recommended}
+@pytest.mark.parametrize("line", mutation.LINES)
+def test_a_part_of_it_comes_out_the_same_again(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(mutation, "KEPT", tmp_path)
+    day = datetime.datetime.now(datetime.UTC).date().toordinal()
+    names = random.Random(day).sample(sorted(mutation.cases(line)), SAMPLE[line])
+    again = mutation.results(line, names)
+    assert again == {name: TABLE[line]["results"][name] for name in names}
+
+
+@pytest.mark.parametrize("profile", ["cockpit-1.0", "driving-assistance-1.0"])
+def test_every_requirement_of_a_profile_catches_somebody(profile):
+    found = suite.load_profile(suite.profile_file(profile))
+    caught = {r for line in TABLE.values() for result in line["results"].values() for r in result["others"]}
+    assert {*found.mandatory, *found.conditional, *found.recommended} <= caught

@@ -17,7 +17,9 @@ from rigs.ecus import build
 def refused(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
     return certify.certify(
-        build.build(folder / "s", {"SPEED_OFFSET_KMH": "7.3", "JITTER_MS": "5.1"}), "sim", folder / "runs"
+        build.build(folder / "s", {"SPEED_OFFSET_KMH": "7.3", "JITTER_MS": '{"ClusterStatus": 5.1}'}),
+        "sim",
+        folder / "runs",
     )
 
 
