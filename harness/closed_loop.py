@@ -13,7 +13,7 @@ from harness.packing import Layout, layout
 from harness.plant import STEP_S, Plant
 from harness.protection import PERIOD, protect
 from harness.scenario import Scenario
-from harness.sensing import PATHS, Sensing
+from harness.sensing import PATHS, WORDS, Sensing
 from harness.signals import Codec
 
 STEP_NS = round(STEP_S * 1e9)
@@ -53,16 +53,17 @@ def coupling(
         if path not in paths:
             raise DeviceError(f"the submission declares driving assistance, but its map has no {path}")
     found = {p: paths[p] for p in needed}
-    return Coupling(
-        case=case,
-        layouts={m: layout(codec.messages[m]) for m in sorted({at.message for at in found.values()})},
-        e2e=bus.e2e,
-        leads={
-            p: Lead(message=m.message, signal=m.signal, labels={str(v): k for k, v in m.to_vss.items()})
-            for p, m in found.items()
-        },
-        start_ns=start_ns,
-    )
+    layouts = {m: layout(codec.messages[m]) for m in sorted({at.message for at in found.values()})}
+    leads = {
+        p: Lead(message=m.message, signal=m.signal, labels={str(v): k for k, v in m.to_vss.items()})
+        for p, m in found.items()
+    }
+    for path, value in (*WORDS, *((s.path, s.value) for s in case.signals if isinstance(s.value, str))):
+        lead = leads[path]
+        known = layouts[lead.message].places[lead.signal].labels
+        if lead.labels.get(value, value) not in known:
+            raise DeviceError(f"{path} cannot say {value!r}: {lead.signal} has the values {', '.join(known)}")
+    return Coupling(case=case, layouts=layouts, e2e=bus.e2e, leads=leads, start_ns=start_ns)
 
 
 class Sender:

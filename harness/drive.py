@@ -114,6 +114,18 @@ class Drive:
         kept = zip(series.time_ns.tolist(), series.values, strict=True)
         return [float(v) for t, v in kept if after_s <= self.seconds(t) <= until_s]
 
+    def steepest(self, path: str, over_s: float, times: float = 1.0) -> float:
+        """The largest mean change of a number that the device sent over a stretch of time: per second, either way."""
+        series, factor = self.series(path), times / over_s
+        stamps, values = series.time_ns.tolist(), [float(v) for v in series.values]
+        worst, first = 0.0, 0
+        for time_ns, value in zip(stamps, values, strict=True):
+            while stamps[first] < time_ns - round(over_s * 1e9) - 1000:
+                first += 1
+            if time_ns - stamps[first] > 0.9e9 * over_s:
+                worst = max(worst, abs(value - values[first]) * factor)
+        return worst
+
     # ------------------------------------------------------------ the rig
 
     def prove(self) -> None:

@@ -70,6 +70,11 @@ def known_modules() -> list[str]:
     return [f"adapters.{f.stem}" for f in (RIGS.parent / "adapters").glob("*.py") if f.stem != "__init__"]
 
 
+def stays_closed(name: str, recipe: Recipe, item: Item) -> bool:
+    """Whether a port is a bus that this item does not speak."""
+    return bool(getattr(recipe, "is_bus", False)) and name not in item.interface.buses
+
+
 @contextmanager
 def opened(
     rig_file: Path, item: Item, work: Path, evidence: Path, watch: Callable[[str, Any], None] = lambda name, port: None
@@ -81,8 +86,8 @@ def opened(
     ports: dict[str, Any] = {}
     with ExitStack() as stack:
         for name, one in recipes(rig_file).items():
-            if getattr(one, "is_bus", False) and name not in item.interface.buses:
-                continue  # the rig has a bus that this item does not speak
+            if stays_closed(name, one, item):
+                continue
             bench = Bench(item=item, work=work, evidence=evidence, ports=ports)
             try:
                 ports[name] = stack.enter_context(one.open(name, bench))

@@ -1,5 +1,6 @@
 """Open every port of a rig with an item on it, and say what works and what does not."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ def check(rig_file: Path, submission: Path | None) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder:
         work = Path(folder)
+        found = item(submission, work)
+        for name, recipe in rig.recipes(rig_file).items():
+            if rig.stays_closed(name, recipe, found):
+                rows[name].update(ok=True, says="not opened: the item does not speak a bus of this name")
         try:
-            with rig.opened(rig_file, item(submission, work), work, work, opened):
+            with rig.opened(rig_file, found, work, work, opened):
                 pass
         except Fault as error:
             broken = next((row for row in rows.values() if not row["ok"]), list(rows.values())[-1])
@@ -36,10 +41,12 @@ def check(rig_file: Path, submission: Path | None) -> list[dict[str, Any]]:
 
 
 def item(submission: Path | None, work: Path) -> Item:
-    """The given submission's item, or the reference cockpit's."""
-    if submission is None:
-        from rigs.ecus import build
+    """The given submission's item; or the reference cockpit's, speaking every bus that a reference ECU speaks."""
+    if submission is not None:
+        file = submissions.locate(submission)
+        return plan.item_of(submissions.load(file), file.parent)
+    from rigs.ecus import build
 
-        submission = build.build(work / "reference")
-    file = submissions.locate(submission)
-    return plan.item_of(submissions.load(file), file.parent)
+    items = [item(build.build(work / ecu, ecu=ecu), work) for ecu in ("driving_assistance-a", "cockpit-a")]
+    buses = {name: bus for one in items for name, bus in one.interface.buses.items()}
+    return dataclasses.replace(items[-1], interface=dataclasses.replace(items[-1].interface, buses=buses))

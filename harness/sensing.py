@@ -37,6 +37,14 @@ PATHS = {
     ),
     LANES: (f"{LANE}.LeftOffset", f"{LANE}.RightOffset", f"{LANE}.Heading", f"{LANE}.Curvature", f"{LANE}.IsDetected"),
 }
+WORDS = (  # what of them is said in words, and so must be in a submission's value tables
+    *((f"{PERCEPTION}.State", word) for word in ("Ok", "Blind")),
+    *(
+        (f"{PERCEPTION}.Object{n}.Kind", word)
+        for n in range(1, MOST_ACTORS + 1)
+        for word in sorted(set(KINDS.values()))
+    ),
+)
 
 
 class Sensing:

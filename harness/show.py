@@ -112,7 +112,8 @@ def sweep(found: dict[str, Any], folder: Path, as_json: bool) -> None:
         return
     out, (first, *others) = console(), found["axes"]
     limit = ", ".join(f"{q} above {v:g}" for q, v in found["fails_above"].items())
-    table = Table(title=f"{found['scenario']}: where it begins to fail ({limit})", title_justify="left")
+    out.print(f"[bold]{found['scenario']}[/]: where it begins to fail ({limit})")
+    table = Table()
     for one in others:
         table.add_column(f"{one['name']} {one['unit']}".strip())
     table.add_column(f"{first['name']} {first['unit']}".strip())

@@ -10,6 +10,7 @@ from harness import shape
 from harness.errors import BadInput
 from harness.model import Limit, Profile, Requirement
 from harness.paths import PROFILES, SUITES
+from harness.scenario import catalogue
 from harness.shape import meant
 
 
@@ -40,6 +41,10 @@ def load(folder: Path) -> Suite:
         requirements[found.id], lines[found.id] = found, document.where((n,))
         check(document, n, found)
     decided, mistakes = tests_in(folder, requirements)
+    try:
+        catalogue(folder / "scenarios.yaml")
+    except BadInput as error:
+        mistakes += error.mistakes
     mistakes += [f"{lines[i]}: requirement {i} has no test" for i in requirements if i not in decided]
     if document.mistakes or mistakes:
         raise BadInput(document.mistakes + mistakes)

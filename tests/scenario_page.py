@@ -84,7 +84,7 @@ def page(found):
     for one in found.values():
         out += [f"## {one.id}", "", f"{one.en} {one.zh}", ""]
         out.append(
-            f"Source: {one.source.document}, {one.source.clause}. Tag **{one.trust}**. Decides: {', '.join(users.get(one.id, ()))}."
+            f"Source: {one.source.document}, {one.source.clause}. Tag **{one.trust}**. Decides: {', '.join(users.get(one.id, ('nothing, it is for sweeps',)))}."
         )
         out += ["", "| field | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in figures(one)), ""]
         out += [f"![{one.id}](pictures/scenarios/{one.id}.png)", ""]

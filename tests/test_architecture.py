@@ -22,7 +22,14 @@ MAY_IMPORT = {
         "harness.record",
         "harness.shape",
     },
-    "test_suites": {"harness.ports", "harness.marks", "harness.console", "harness.protection", "harness.signatures"},
+    "test_suites": {
+        "harness.ports",
+        "harness.marks",
+        "harness.scenario",
+        "harness.console",
+        "harness.protection",
+        "harness.signatures",
+    },
     "reports": {"reports", "harness"},
     "rigs": {"rigs"},
 }

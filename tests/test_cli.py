@@ -121,7 +121,11 @@ def test_a_void_run_is_3(certified, tmp_path):
 
 
 def test_rig_check_says_which_port_fails(tmp_path):
-    assert shipei("rig", "check", "sim").returncode == 0
+    done = shipei("rig", "check", "sim", "--json")
+    assert done.returncode == 0
+    assert {row["port"]: row["says"].split(",")[0] for row in json.loads(done.stdout)} == dict.fromkeys(
+        ("power", "console", "body", "adas"), "open"
+    )
     text = (
         (ROOT / "rigs" / "hub.yaml")
         .read_text()

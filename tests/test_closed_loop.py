@@ -8,7 +8,7 @@ import pytest
 from harness import closed_loop, plan, rig
 from harness import submission as submissions
 from harness.drive import Drive
-from harness.errors import RigError
+from harness.errors import DeviceError, RigError
 from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import TX
@@ -121,3 +121,16 @@ def test_counters_go_on_into_the_loop_and_out_of_it(vehicle, drive):
         assert (np.diff(ours["data"][:, 2].astype(int)) % 256 == 1).all()
     state = net.codec.message("AssistState", rows).signals["SystemState"].labels()
     assert set(state) == {"Ready"}
+
+
+def test_a_map_without_a_word_that_the_sensors_say_is_the_vendors(vehicle):
+    net = vehicle.networks["adas"]
+    path = "Vehicle.ADAS.Perception.Object1.Kind"
+    other = {**net.paths, path: dataclasses.replace(net.paths[path], to_vss={"Car": "Lorry"})}
+    case = cases(SCENARIOS["AEB-ALONE"])[0]
+    closed_loop.coupling(case, net.codec, other, net.interface, 0)  # "Car" is the matrix's own word
+    wrong = {**net.paths, path: net.paths["Vehicle.ADAS.System.State"]}
+    with pytest.raises(DeviceError, match="cannot say 'Bicycle': SystemState has the values Init, Ready, Degraded"):
+        closed_loop.coupling(case, net.codec, wrong, net.interface, 0)
+    with pytest.raises(DeviceError, match=f"its map has no {path}"):
+        closed_loop.coupling(case, net.codec, {p: m for p, m in net.paths.items() if p != path}, net.interface, 0)

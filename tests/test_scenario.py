@@ -1,7 +1,10 @@
 """Scenario data says what is wrong with it, with file, line and reason, all at once."""
 
+import shutil
+
 import pytest
 
+from harness import suite
 from harness.errors import BadInput
 from harness.paths import SUITES
 from harness.scenario import cases, load, start_of
@@ -91,3 +94,12 @@ def test_a_crossing_child_meets_the_middle_of_the_vehicle():
     gap_m, lateral_m = start_of(case, case.actors[0])
     assert gap_m == pytest.approx(20 / 3.6 * 6)
     assert lateral_m == pytest.approx(-5 / 3.6 * 6)
+
+
+def test_a_broken_scenario_file_stops_the_suite_before_anything_runs(tmp_path):
+    folder = tmp_path / "driving_assistance"
+    shutil.copytree(SUITES / "driving_assistance", folder)
+    file = folder / "scenarios.yaml"
+    file.write_text(file.read_text().replace("duration_s: 8.5", "duration_s: 850", 1))
+    with pytest.raises(BadInput, match=r"scenarios.yaml:\d+: AEB-CCRS: duration_s"):
+        suite.load(folder)

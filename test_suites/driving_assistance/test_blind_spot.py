@@ -1,9 +1,10 @@
 """Vehicles beside and behind that a mirror does not show."""
 
 from harness.marks import requirement
+from harness.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M
 
 WARNING = {"left": "Vehicle.ADAS.BSD.Left.IsWarning", "right": "Vehicle.ADAS.BSD.Right.IsWarning"}
-EGO_LENGTH_M, EGO_WIDTH_M, OTHER_LENGTH_M, OTHER_WIDTH_M = 4.8, 1.9, 4.5, 1.8
+OTHER_LENGTH_M, OTHER_WIDTH_M = SIZE_M["car"]
 
 
 def entered_s(drive, parameters):

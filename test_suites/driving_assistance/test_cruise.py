@@ -53,6 +53,14 @@ def test_follows_its_own_lane(vehicle, scenarios, measure):
         measure("speed_error_kmh", drive.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
 
 
+@requirement("ACC-CURVE-001")
+def test_follows_in_a_curve(vehicle, scenarios, measure):
+    for case in scenarios["ACC-CURVE"]:
+        drive = vehicle.drive(case)
+        must_control(vehicle, drive)
+        measure("speed_error_kmh", drive.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
+
+
 @requirement("ACC-LIMITS-001")
 def test_demands_stay_within_limits(vehicle, scenarios, parameters, measure):
     for name in ("ACC-CUT-IN", "ACC-STOP", "ACC-FREE"):
@@ -64,7 +72,7 @@ def test_demands_stay_within_limits(vehicle, scenarios, parameters, measure):
             decel, allowed = worst_braking(drive, points, parameters)
             measure("decel_mps2", decel, allowed_mps2=allowed, scenario=name)
             measure("accel_mps2", max(v for _, v in points), scenario=name)
-            measure("jerk_mps3", steepest(points, parameters.jerk_over_s), scenario=name)
+            measure("jerk_mps3", drive.steepest(ACCELERATION, parameters.jerk_over_s), scenario=name)
 
 
 def worst_braking(drive, points, parameters):
@@ -76,14 +84,3 @@ def worst_braking(drive, points, parameters):
         return parameters.slow_decel_mps2 + part * (parameters.fast_decel_mps2 - parameters.slow_decel_mps2)
 
     return max(((-v, allowed(t)) for t, v in points), key=lambda one: one[0] - one[1])
-
-
-def steepest(points, over_s):
-    """The largest mean change of a value over a stretch of time, per second, either way."""
-    worst, first = 0.0, 0
-    for time_s, value in points:
-        while points[first][0] < time_s - over_s - 1e-6:
-            first += 1
-        if time_s - points[first][0] > 0.9 * over_s:
-            worst = max(worst, abs(value - points[first][1]) / over_s)
-    return worst

@@ -6,11 +6,10 @@ STATE, TELLTALE = "Vehicle.ADAS.System.State", "Vehicle.ADAS.System.Telltale"
 BRAKING, STEERS = "Vehicle.ADAS.AEB.IsBraking", "Vehicle.ADAS.LKA.IsSteering"
 CONTROLS = "Vehicle.ADAS.ACC.IsControlling"
 MODES = ("Vehicle.ADAS.FCW.IsOptical", "Vehicle.ADAS.FCW.IsAcoustic", "Vehicle.ADAS.FCW.IsHaptic")
-SETTLE_S = 0.1  # frames that were on their way when the state changed
 
 
-def degrade(vehicle, cases, measure):
-    """Drive with a fault; measure safe state, telltale, actuations after it, recovery."""
+def degrade(vehicle, cases, parameters, measure):
+    """Drive with a fault; measure safe state, telltale, actuations once it has settled, recovery."""
     for case in cases:
         drive, fault = vehicle.drive(case), case.faults[0]
         context = {"fault": fault.kind, "channel": fault.channel}
@@ -26,7 +25,7 @@ def degrade(vehicle, cases, measure):
         measure("telltale_ms", 1000 * (lit - fault.at_s), **context)
         end = fault.at_s + fault.for_s
         affected = (STEERS,) if fault.channel == "lanes" else (BRAKING, CONTROLS, STEERS)
-        acted = sum(any(drive.values(path, safe + SETTLE_S, end)) for path in affected)
+        acted = sum(any(drive.values(path, safe + parameters.settle_s, end)) for path in affected)
         measure("actuations", acted, **context)
         again = drive.first(STATE, "Ready", end)
         if again is None:
@@ -35,34 +34,34 @@ def degrade(vehicle, cases, measure):
 
 
 @requirement("DEG-LOST-001")
-def test_lost_inputs(vehicle, scenarios, measure):
+def test_lost_inputs(vehicle, scenarios, parameters, measure):
     cases = [c for name in ("DEG-LOST-OBJECTS", "DEG-LOST-EGO", "DEG-LOST-LANES") for c in scenarios[name]]
-    degrade(vehicle, cases, measure)
+    degrade(vehicle, cases, parameters, measure)
 
 
 @requirement("DEG-LATE-001")
-def test_late_objects(vehicle, scenarios, measure):
-    degrade(vehicle, scenarios["DEG-LATE"], measure)
+def test_late_objects(vehicle, scenarios, parameters, measure):
+    degrade(vehicle, scenarios["DEG-LATE"], parameters, measure)
 
 
 @requirement("DEG-FROZEN-001")
-def test_frozen_objects(vehicle, scenarios, measure):
-    degrade(vehicle, scenarios["DEG-FROZEN"], measure)
+def test_frozen_objects(vehicle, scenarios, parameters, measure):
+    degrade(vehicle, scenarios["DEG-FROZEN"], parameters, measure)
 
 
 @requirement("DEG-CORRUPT-001")
-def test_corrupt_inputs(vehicle, scenarios, measure):
-    degrade(vehicle, (*scenarios["DEG-CORRUPT-OBJECTS"], *scenarios["DEG-CORRUPT-EGO"]), measure)
+def test_corrupt_inputs(vehicle, scenarios, parameters, measure):
+    degrade(vehicle, (*scenarios["DEG-CORRUPT-OBJECTS"], *scenarios["DEG-CORRUPT-EGO"]), parameters, measure)
 
 
 @requirement("DEG-SPEED-001")
-def test_invalid_ego_speed(vehicle, scenarios, measure):
-    degrade(vehicle, scenarios["DEG-SPEED"], measure)
+def test_invalid_ego_speed(vehicle, scenarios, parameters, measure):
+    degrade(vehicle, scenarios["DEG-SPEED"], parameters, measure)
 
 
 @requirement("DEG-BLIND-001")
-def test_blind_sensors(vehicle, scenarios, measure):
-    degrade(vehicle, scenarios["DEG-BLIND"], measure)
+def test_blind_sensors(vehicle, scenarios, parameters, measure):
+    degrade(vehicle, scenarios["DEG-BLIND"], parameters, measure)
 
 
 def reactions(drive, measure, *, warnings=True):

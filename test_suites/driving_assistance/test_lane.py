@@ -1,10 +1,10 @@
 """Leaving the lane: warned of, prevented, and left to a driver who means it."""
 
 from harness.marks import requirement
+from harness.scenario import EGO_WIDTH_M
 
 WARNING = {"left": "Vehicle.ADAS.LDW.Left.IsWarning", "right": "Vehicle.ADAS.LDW.Right.IsWarning"}
 STEERS, CURVATURE = "Vehicle.ADAS.LKA.IsSteering", "Vehicle.ADAS.LKA.CurvatureRequest"
-HALF_WIDTH_M = 0.95
 
 
 def side_of(case):
@@ -14,12 +14,12 @@ def side_of(case):
 def beyond_m(drive, time_s, side):
     """How far the wheel on that side is beyond the marking."""
     lateral = drive.ego(time_s).lateral_m
-    return (lateral if side == "left" else -lateral) + HALF_WIDTH_M - drive.case.lane_m / 2
+    return (lateral if side == "left" else -lateral) + EGO_WIDTH_M / 2 - drive.case.lane_m / 2
 
 
 @requirement("LDW-WARN-001")
 def test_warns_of_a_drift(vehicle, scenarios, measure):
-    for case in (*scenarios["LDW-DRIFT"], *scenarios["LDW-SLOW-DRIFT"]):
+    for case in (*scenarios["LDW-DRIFT"], *scenarios["LDW-SLOW-DRIFT"], *scenarios["LDW-CURVE"]):
         drive, side = vehicle.drive(case), side_of(case)
         warned = drive.first(WARNING[side], True)
         if warned is None:
@@ -48,23 +48,10 @@ def test_steers_gently(vehicle, scenarios, parameters, measure):
         drive = vehicle.drive(case)
         if drive.first(STEERS, True) is None:
             vehicle.complain(f"lane keeping never steers at {case.ego_kmh:g} km/h")
-        series, square = drive.series(CURVATURE), drive.ego(0).speed_mps ** 2
-        points = [
-            (drive.seconds(t), float(v) * square) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)
-        ]
-        measure("lateral_mps2", max(abs(a) for _, a in points), ego_kmh=case.ego_kmh)
-        measure("jerk_mps3", steepest(points, parameters.jerk_over_s), ego_kmh=case.ego_kmh)
-
-
-def steepest(points, over_s):
-    """The largest mean change of a value over a stretch of time, per second, either way."""
-    worst, first = 0.0, 0
-    for time_s, value in points:
-        while points[first][0] < time_s - over_s - 1e-6:
-            first += 1
-        if time_s - points[first][0] > 0.9 * over_s:
-            worst = max(worst, abs(value - points[first][1]) / over_s)
-    return worst
+        square = drive.ego(0).speed_mps ** 2
+        measure("lateral_mps2", square * max(map(abs, drive.values(CURVATURE))), ego_kmh=case.ego_kmh)
+        jerk = drive.steepest(CURVATURE, parameters.jerk_over_s, times=square)
+        measure("jerk_mps3", jerk, ego_kmh=case.ego_kmh)
 
 
 @requirement("LKA-YIELD-001")
