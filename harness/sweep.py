@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -130,8 +131,12 @@ def make(submission: Path, scenario: str, over: Sequence[str], fixed: Sequence[s
 
 
 def parts(text: str) -> list[str]:
-    """`latency,dropout` are two axes; `latency=0,0.1` is one."""
-    return [text] if "=" in text else text.split(",")
+    """The axes in one option.
+
+    >>> parts("latency=0,0.1,dropout")
+    ['latency=0,0.1', 'dropout']
+    """
+    return re.split(r",(?=[A-Za-z])", text)
 
 
 def changed(case: Scenario, text: str) -> Scenario:

@@ -1,5 +1,6 @@
 """Read a run's evidence the way reports need it: one test's stretch of time, what was sent, seen and said in it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,14 +122,19 @@ class Evidence:
         return found
 
     def stimulus(self, requirement: str) -> list[str]:
-        """What the bench changed, in its order: `+1.234 s VehicleSpeed 0.0 -> 40.0`."""
+        """What the bench did, in its order: `+1.234 s VehicleSpeed 0.0 -> 40.0`, or the cases that it drove."""
+        driven = [e for e in self.events if e.what == "driven" and e.requirement == requirement and e.time_ns]
+        if driven:
+            start_ns, _ = self.window(requirement)
+            return [f"+{((e.time_ns or 0) - start_ns) / 1e9:.3f} s  {what_of(e)}" for e in driven]
         steps: list[tuple[float, str]] = []
         for track in self.tracks(requirement):
             if not track.sent_by_bench:
                 continue
             for n in range(1, len(track.values)):
                 if track.values[n] != track.values[n - 1]:
-                    text = f"{track.name} {track.values[n - 1]} -> {track.values[n]}"
+                    before, after = (f"{v:g}" if isinstance(v, float) else v for v in track.values[n - 1 : n + 1])
+                    text = f"{track.name} {before} -> {after}"
                     steps.append((float(track.time_s[n]), text))
         return [f"+{at:.3f} s  {text}" for at, text in sorted(steps)][:60]
 
@@ -136,6 +142,12 @@ class Evidence:
         """The command that runs this requirement alone."""
         suites = " ".join(f"test_suites/{s}" for s in self.plan.suites)
         return f"pytest {suites} --rig {self.plan.rig} --submission SUBMISSION --only {judged.requirement}"
+
+
+def what_of(event: Event) -> str:
+    """A driven case in a line."""
+    case = json.loads(str((event.context or {})["case"]))
+    return f"drive {case['id']}: ego {case['ego_kmh']:g} km/h, {case['duration_s']:g} s, seed {case['seed']}"
 
 
 def changing(decoded: signals.Decoded, by_bench: bool, start_ns: int) -> list[Track]:

@@ -108,11 +108,9 @@ def requirement(evidence: Evidence, judged: Judged) -> str:
 
 
 def driven(evidence: Evidence, judged: Judged) -> str:
-    """Every case that was driven: its picture, and the view from above."""
-    shown = [
-        inline(drives.picture(d)) + inline(drives.birdseye(d))
-        for d in drives.of_requirement(evidence, judged.requirement)
-    ]
+    """Every case that was driven: its picture, and the view from above; those that ended in a contact first."""
+    found = sorted(drives.of_requirement(evidence, judged.requirement), key=lambda drive: -drive.impact_kmh())
+    shown = [inline(drives.picture(drive)) + inline(drives.birdseye(drive)) for drive in found]
     return f"<h2>场景 scenarios</h2>{''.join(shown)}" if shown else ""
 
 
