@@ -78,9 +78,9 @@ class Owner:
             now_ns = time.monotonic_ns()
             self.stall_ns = max(self.stall_ns, now_ns - self.beat_ns - BEAT_NS)
             self.beat_ns = now_ns
+            self.close_loop(now_ns)
             while self.due and self.due[0][0] <= now_ns:
                 self.send_due(heapq.heappop(self.due))
-            self.close_loop(now_ns)
             self.wire.beat()
             wake_ns = min(self.due[0][0] if self.due else now_ns + BEAT_NS, now_ns + BEAT_NS)
             wake_ns = min(wake_ns, self.loop.due_ns) if self.loop is not None else wake_ns

@@ -128,14 +128,14 @@ class SimulatedBus:
         """Everything that happens at now_ns: a frame ends, cyclic frames fall due, the next frame wins the bus."""
         if self.on_wire is not None and self.free_ns <= now_ns:
             self.finish(self.on_wire)
+        if self.loop is not None and self.loop.due_ns <= now_ns:
+            self.close_loop(self.loop, now_ns)
         for identifier, entry in self.cycles.items():
             if entry[0] <= now_ns:
                 cycle = entry[1]
                 entry[0] += cycle.period_ns
                 self.put(now_ns, BENCH, identifier, cycle.flags, cycle.payloads[entry[2] % len(cycle.payloads)])
                 entry[2] += 1
-        if self.loop is not None and self.loop.due_ns <= now_ns:
-            self.close_loop(self.loop, now_ns)
         while self.later and self.later[0][0] <= now_ns:
             heapq.heappush(self.waiting, heapq.heappop(self.later)[1])
         if self.on_wire is None and self.waiting and self.free_ns <= now_ns:

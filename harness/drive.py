@@ -135,8 +135,11 @@ class Drive:
             if any(f.kind == "lost" and f.channel in sender.channels for f in self.case.faults):
                 continue
             sent = self.rows[(self.rows["id"] == sender.layout.id) & (self.rows["flags"] & TX != 0)]
-            due = self.coupling.start_ns + np.arange(len(sent)) * sender.period_steps * STEP_NS
-            wanted = 1 + (loop.end_ns - loop.start_ns) // (sender.period_steps * STEP_NS)
+            period_ns = sender.period_steps * STEP_NS
+            if len(sent) > 1 and sent["time_ns"][1] - sent["time_ns"][0] < period_ns / 2:
+                sent = sent[1:]  # the last one from before the start was still on the wire
+            due = self.coupling.start_ns + np.arange(len(sent)) * period_ns
+            wanted = 1 + (loop.end_ns - loop.start_ns) // period_ns
             if len(sent) < wanted - 1:
                 raise RigError(f"the closed loop sent {len(sent)} of {wanted} frames {sender.layout.name}")
             late_s = float((sent["time_ns"] - due).max()) / 1e9

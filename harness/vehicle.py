@@ -146,6 +146,9 @@ class Vehicle:
         net.bus.couple(loop)
         self.time_ns = loop.end_ns
         self.heard(net, self.time_ns)
+        for sender in loop.senders:  # at once, so that the device misses none of them
+            net.values.pop(sender.layout.name, None)
+            net.transmit(sender.layout.name)
         driven = Drive(net, coupled, self.between(net, coupled.start_ns, self.time_ns))
         driven.prove()
         return driven

@@ -64,7 +64,8 @@ def test_every_frame_is_sent_in_its_cycle_and_nothing_else_of_its_messages(drive
     ours = driven.rows[driven.rows["flags"] & TX != 0]
     for message, cycle_ms in (("EgoMotion", 20), ("ObjectList", 40), ("LaneModel", 40)):
         identifier = driven.net.codec.messages[message].frame_id
-        gaps = np.diff(ours["time_ns"][ours["id"] == identifier])
+        stamps = ours["time_ns"][ours["id"] == identifier]
+        gaps = np.diff(stamps)[1:]  # the loop's cycles begin at its start, whatever the restbus was at
         assert abs(gaps - cycle_ms * 1e6).max() < 1.5e6
 
 
@@ -113,6 +114,7 @@ def test_counters_go_on_into_the_loop_and_out_of_it(vehicle, drive):
     net = vehicle.networks["adas"]
     first = len(net.bus.rows())
     vehicle.pass_time(0.3)
+    vehicle.drive(cases(SCENARIOS["AEB-ALONE"])[0])  # two in a row
     drive("AEB-ALONE")
     vehicle.pass_time(0.3)
     rows = net.bus.rows(first)
