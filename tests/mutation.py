@@ -64,10 +64,10 @@ def modules():
 
 
 def digest(line):
-    """One digest of everything that a line's results depend on."""
+    """One digest of everything that a line's results depend on, but for the constants of each build: those are kept beside it."""
     files = [*modules(), RIGS / "sim.yaml", ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*"))]
     for folder in (ECUS / "common", ECUS / line, SUITES / "common", SUITES / line, SUITES / "profiles"):
-        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml"))
+        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name != "defects.yaml")
     found = hashlib.sha256()
     for file in files:
         if file.is_file():
@@ -85,14 +85,20 @@ def outcome_of(line, name):
         built = build.build(Path(folder) / "submission", constants, ecu=f"{line}-a")
         verdict = certify.certify(built, "sim", Path(folder) / "runs").verdict
     others = {j.requirement: j.outcome.value for j in verdict.requirements if j.outcome is not Outcome.PASS}
-    return {"decision": verdict.decision.value, "others": dict(sorted(others.items())), "faults": list(verdict.faults)}
+    found = {"decision": verdict.decision.value, "others": dict(sorted(others.items())), "faults": list(verdict.faults)}
+    return {"constants": constants, **found}
+
+
+def short(constants):
+    """A build's constants as a part of a file's name."""
+    return hashlib.sha256(json.dumps(constants, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def results(line, names):
     """The results of some cases, from the last time where nothing that they depend on has changed since."""
     folder = KEPT / digest(line)[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / f"{line}-{name.replace(', ', '-')}.json" for name in names}
+    files = {name: folder / f"{line}-{name.replace(', ', '-')}-{short(cases(line)[name][0])}.json" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         running = {pool.submit(outcome_of, line, name): name for name in missing}
@@ -143,8 +149,10 @@ def page(table):
 
 def unexpected(line, found):
     """Where a result is not what the defects' file says."""
-    for name, (_, fails) in cases(line).items():
+    for name, (constants, fails) in cases(line).items():
         result = found[name]
+        if result["constants"] != constants:
+            yield f"{line}: {name}: the result is of {result['constants']}, not of {constants}"
         wanted = dict.fromkeys(fails, "fail")
         if result["others"] != wanted or result["faults"]:
             yield f"{line}: {name}: expected {wanted}, got {result['others']} {result['faults']}"
