@@ -26,4 +26,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .tox build dist runs
+	rm -rf $(VENV) .tox build dist runs sweeps
