@@ -124,14 +124,30 @@ class ConsoleInterface:
 
 
 @noun
+class Identification:
+    """What a data identifier reads on the item that is claimed (ISO 14229-1, 11.2); `text` in ASCII."""
+
+    did: int
+    text: str
+
+
+@noun
 class DiagnosticsInterface:
-    """Where the device answers diagnostic requests (ISO 15765-2, normal addressing): identifiers, and the filler of short frames."""
+    """Where the device answers diagnostic requests (ISO 15765-2, 10.3): identifiers, addressing, the filler of short frames.
+
+    `target` and `source` are address bytes: of extended addressing both, of mixed the address extension in `target`.
+    """
 
     bus: str
     request: int
     response: int
     extended: bool = False
+    fd: bool = False
     padding: int = 0xCC
+    addressing: Literal["normal", "extended", "mixed"] = "normal"
+    target: int | None = None
+    source: int | None = None
+    identification: tuple[Identification, ...] = ()
 
 
 @noun

@@ -1,6 +1,7 @@
 """Where the parts of the product lie: beside the harness, in a checkout as in an installed wheel."""
 
 import hashlib
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,6 +12,14 @@ ECUS = RIGS / "ecus"
 DBC = ROOT / "dbc"
 REGISTRY = ROOT / "registry"
 EXAMPLES = ROOT / "harness" / "examples"
+
+
+def memory_of_rig(name: str) -> Path:
+    """What a rig must know from run to run: XDG_STATE_HOME/shipei/rigs/NAME, made if it is not there."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    folder = Path(home) / "shipei" / "rigs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def sha256(file: Path) -> str:

@@ -3,7 +3,7 @@
 Every time is a reading of the rig's one clock, in ns: the wire's stamp in simulated time, CLOCK_MONOTONIC in real time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +141,44 @@ class Power(Protocol):
         """Raises RigError if the device lost its supply, or its life, by something other than the bench and itself."""
 
 
+@runtime_checkable
+class Supply(Power, Protocol):
+    """A supply that can be set and read back."""
+
+    def set(self, volts: float) -> None:
+        """Another voltage, from now on; raises RigError when it is not read back within the supply's own limits."""
+
+    def read(self) -> tuple[float, float]:
+        """(V, A) at its output, as it measures them."""
+
+
+class Safe(Protocol):
+    """A recipe that switches something which must not stay as it is when the bench is left, however it is left."""
+
+    def make_safe(self, work: Path) -> str:
+        """Bring it to its declared safe state, with no port open; what was done, in words. Raises RigError when it cannot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A diagnostic answer: the stamps of the first frames of request and final answer, and how often the device asked to wait."""
+
+    asked_ns: int
+    time_ns: int
+    data: bytes
+    pending: int = 0
+
+
+@runtime_checkable
+class Diagnostics(Protocol):
+    """Requests to the device's diagnostic server (ISO 14229-1). Stamps come from the bus's trace."""
+
+    uncertainty_ns: int
+
+    def ask(self, request: bytes, *, within_s: float) -> Answer:
+        """The final answer, positive or negative. Raises DeviceError, with what was heard, when none comes in time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """How the image got onto the target, and the digest of what is there now."""
@@ -158,12 +196,17 @@ class Identified(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it."""
+    """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it.
+
+    `memory` is a folder that outlives the run, for what the rig must know next time; `tell` says what takes long, as it goes.
+    """
 
     item: Item
     work: Path
     evidence: Path
     ports: Mapping[str, Any]
+    memory: Path
+    tell: Callable[[str], None] = lambda what: None
 
 
 class Recipe(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from harness import shape
 from harness.errors import BadInput, RigError
 from harness.model import Item, Rig
-from harness.paths import RIGS
+from harness.paths import RIGS, memory_of_rig
 from harness.ports import Bench, Recipe
 from harness.shape import Document, meant
 
@@ -77,18 +77,24 @@ def stays_closed(name: str, recipe: Recipe, item: Item) -> bool:
 
 @contextmanager
 def opened(
-    rig_file: Path, item: Item, work: Path, evidence: Path, watch: Callable[[str, Any], None] = lambda name, port: None
+    rig_file: Path,
+    item: Item,
+    work: Path,
+    evidence: Path,
+    watch: Callable[[str, Any], None] = lambda name, port: None,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Iterator[Mapping[str, Any]]:
-    """Open every port top to bottom, telling `watch` of each; close them in reverse, always.
+    """Open every port top to bottom, telling `watch` of each, and `tell` of what takes long; close them in reverse, always.
 
     Raises RigError, naming the port, when one does not open.
     """
     ports: dict[str, Any] = {}
+    memory = memory_of_rig(load(rig_file).name)
     with ExitStack() as stack:
         for name, one in recipes(rig_file).items():
             if stays_closed(name, one, item):
                 continue
-            bench = Bench(item=item, work=work, evidence=evidence, ports=ports)
+            bench = Bench(item=item, work=work, evidence=evidence, ports=ports, memory=memory, tell=tell)
             try:
                 ports[name] = stack.enter_context(one.open(name, bench))
                 watch(name, ports[name])

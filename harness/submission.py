@@ -14,6 +14,7 @@ from harness.suite import features as known_features
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MAX_FILES = 200
+MAX_IDENTIFICATION = 64
 MAX_TOTAL_BYTES = 2_000_000_000
 
 
@@ -78,6 +79,12 @@ def check_diagnostics(document: Document, interface: Interface) -> None:
             document.mistake((*here, key), f"{key} should be 0 to {most:#x}, not {identifier:#x}")
     if not 0 <= found.padding <= 255:
         document.mistake((*here, "padding"), f"padding should be one byte, not {found.padding}")
+    for n, one in enumerate(found.identification):
+        where: shape.Path_ = (*here, "identification", n)
+        if not 0 <= one.did <= 0xFFFF:
+            document.mistake((*where, "did"), f"a data identifier should be 0 to 0xFFFF, not {one.did:#x}")
+        if not 1 <= len(one.text) <= MAX_IDENTIFICATION or not one.text.isascii() or not one.text.isprintable():
+            document.mistake((*where, "text"), f"should be 1 to {MAX_IDENTIFICATION} printable ASCII characters")
 
 
 def check_names(document: Document, submission: Submission) -> None:

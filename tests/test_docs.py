@@ -70,7 +70,7 @@ def test_the_adapter_on_its_page_is_a_port(tmp_path):
     ]
     names: dict = {"__name__": "page"}
     exec(compile(source, "page", "exec"), names)
-    bench = Bench(item=None, work=tmp_path, evidence=tmp_path, ports={"body": None})
+    bench = Bench(item=None, work=tmp_path, evidence=tmp_path, ports={"body": None}, memory=tmp_path)
     with names["NoSwitch"](of="body").open("power", bench) as port:
         assert isinstance(port, Power)
 

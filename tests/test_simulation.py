@@ -45,7 +45,7 @@ def opened(tmp_path, reference):
                 ("console", SimulatedConsole()),
                 ("body", SimulatedCan(**fields)),
             ):
-                bench = Bench(item=item, work=work, evidence=work, ports=ports)
+                bench = Bench(item=item, work=work, evidence=work, ports=ports, memory=work)
                 ports[port] = stack.enter_context(recipe.open(port, bench))
             return ports["body"], ports["power"], ports["console"]
 

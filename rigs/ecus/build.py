@@ -63,7 +63,7 @@ def network(interface: Mapping[str, Any], names: Mapping[str, Any]) -> bytes:
         side = "sends" if bus["node"] in message.senders else "receives"
         table[side].append(layout(message, names) | {"e2e": rules.get(message.name)})
     found = interface.get("diagnostics")
-    table["diagnostics"] = found and {"extended": False, "padding": 0xCC} | found
+    table["diagnostics"] = found and {"extended": False, "padding": 0xCC, "identification": []} | found
     return json.dumps(table, sort_keys=True).encode()
 
 

@@ -38,7 +38,8 @@ def item(tmp_path_factory):
 def open_all(stack, recipes, item, work):
     ports = {}
     for name, recipe in recipes.items():
-        ports[name] = stack.enter_context(recipe.open(name, Bench(item=item, work=work, evidence=work, ports=ports)))
+        bench = Bench(item=item, work=work, evidence=work, ports=ports, memory=work)
+        ports[name] = stack.enter_context(recipe.open(name, bench))
     return ports
 
 

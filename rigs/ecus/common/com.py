@@ -6,6 +6,7 @@ of the stepper protocol. What the ECU is for stands in its application, which Co
 `main(now)` once a tick, and `roles`, a function for every signal that it sends.
 """
 
+from .diagnostics import Server
 from .frames import E2E, Message
 
 MS = 1_000_000
@@ -65,7 +66,10 @@ class Com:
             self.inputs[message.id, message.extended] = Input(message, cal.TIMEOUT_MS.get(message.name), cal)
         self.by_name = {i.message.name: i for i in self.inputs.values()}
         self.outputs = {spec["name"]: Message(spec) for spec in network["sends"]}
-        self.diagnostics = network.get("diagnostics")
+        spec = network.get("diagnostics")
+        known = {one["did"]: one["text"].encode() for one in spec["identification"]} if spec else {}
+        self.server = Server(spec, known, self.leave) if spec else None
+        self.board, self.leaves = None, None  # where there is one: who takes over to be programmed; and where it goes
         self.due_ns = 0
         self.started_ns = None
         application.com = self
@@ -89,6 +93,9 @@ class Com:
         """Power is on."""
         cal = self.cal
         self.started_ns = self.tick_ns = self.due_ns = now_ns
+        self.leaves = None
+        if self.server:
+            self.server.restart(now_ns)
         self.console = [(now_ns + ms * MS, text) for ms, text in cal.BOOT_STAGES]
         self.console.append((now_ns + cal.READY_MS * MS, cal.READY_LINE))
         if cal.PANIC_AT_MS is not None:
@@ -123,6 +130,8 @@ class Com:
                     entry[0] += entry[1] + self.jitter(entry[2])
                     if at >= self.mute_until_ns or entry[2] is None or entry[2].name not in self.cal.MUTED:
                         self.sent.append(self.packed(at, entry[2]))
+        if self.server and self.server.due_ns() <= now_ns:
+            self.sent += self.server.step(now_ns)
         hurry = self.seen or self.application.busy()
         self.due_ns = min(self.tick_ns, self.next_ns()) if hurry else self.next_ns()
         return self.sent, lines
@@ -130,6 +139,8 @@ class Com:
     def next_ns(self):
         """When something leaves by itself next: a cyclic frame, a console line."""
         due_ns = self.console[0][0] if self.console else 1 << 62
+        if self.server:
+            due_ns = min(due_ns, max(self.server.due_ns(), self.tick_ns))
         for entry in self.cyclic:
             if entry[0] < due_ns:
                 due_ns = entry[0]
@@ -170,13 +181,19 @@ class Com:
             self.application.received(now, values)
 
     def unknown(self, now, identifier, flags, data):
-        asked = self.diagnostics
-        if asked and (identifier, bool(flags & EXT)) == (asked["request"], asked["extended"]):
-            if bytes(data[:3]) == b"\x02\x3e\x00":  # TesterPresent
-                answer = b"\x02\x7e\x00".ljust(8, bytes([asked["padding"]]))
-                self.sent.append((now, asked["response"], EXT if asked["extended"] else 0, answer))
+        if self.server and self.server.is_mine(identifier, bool(flags & EXT)):
+            self.sent += self.server.receive(now, bytes(data))
         else:
             self.mute_until_ns = now + self.cal.MUTE_ON_UNKNOWN_MS * MS
+
+    def leave(self, what):
+        """What the diagnostic server asks for."""
+        if what == "reset":
+            self.leaves = ("reset", None)
+        elif what == "programming":
+            self.board()
+            self.leaves = ("reset", None)
+        return "elsewhere" if self.board else "nowhere"
 
     # ------------------------------------------------------------ frames out
 

@@ -12,6 +12,7 @@ RECORD = struct.Struct("<qIHBB64s")
 
 
 def run(core):
+    """Until the hub is gone (None) or the core leaves (where to)."""
     hub = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     hub.connect(os.environ["SHIPEI_HUB"])
     bus = os.environ["SHIPEI_BUSES"].split()[0]
@@ -22,7 +23,7 @@ def run(core):
     rest = rest.partition(b"\n")[2]
     core.start(time.monotonic_ns())
     frames = []
-    while True:
+    while not core.leaves:
         sent, lines = core.step(time.monotonic_ns(), frames)
         if sent:
             hub.sendall(b"".join(RECORD.pack(0, i, flags, 0, len(data), data) for _, i, flags, data in sent))
@@ -34,9 +35,10 @@ def run(core):
         if select.select([hub], [], [], left_s)[0]:
             chunk = hub.recv(65536)
             if not chunk:
-                return
+                return None
             rest += chunk
             while len(rest) >= RECORD.size:
                 _, identifier, flags, _, length, data = RECORD.unpack_from(rest)
                 rest = rest[RECORD.size :]
                 frames.append((time.monotonic_ns(), identifier, flags, data[:length]))
+    return core.leaves

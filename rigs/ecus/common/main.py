@@ -13,4 +13,13 @@ def main(application, calibration):
         from common.stepper import run
     else:
         from common.hub import run
+
+        flash = os.environ.get("BOARD_FLASH")  # on a board with a boot loader
+        core.board = (lambda: ask_for_programming(flash)) if flash else None
     run(core)
+
+
+def ask_for_programming(flash):
+    """The word that the boot loader finds after the reset."""
+    with open(os.path.join(flash, "programming"), "w") as word:
+        word.write("1")

@@ -26,6 +26,8 @@ def run(core):
         if not started:
             core.start(limit_ns)
             started = True
+        if core.leaves:  # a reset
+            core.start(limit_ns)
         sent, lines = core.step(limit_ns, frames)
         parts = [struct.pack("<qqH", core.due_ns, core.tick_ns, len(sent))]
         for time_ns, identifier, flags, data in sent:
