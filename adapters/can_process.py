@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import can
 import numpy as np
 
-from adapters.confine import die_with_parent
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
 from harness import closed_loop, shape
+from harness.descendants import die_with_parent
 from harness.errors import Fault
 from harness.messages import flags_of, message
 from harness.ports import ERROR, TX

@@ -3,16 +3,15 @@
 This bounds an artefact; it does not imprison one. Containers (adapters.container) do more.
 """
 
-import ctypes
 import hashlib
 import os
 import resource
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.descendants import die_with_parent
 from harness.ports import Arrival
 
 LIMITS = {
@@ -21,8 +20,6 @@ LIMITS = {
     resource.RLIMIT_NOFILE: 256,
     resource.RLIMIT_CORE: 0,
 }
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def confined(work: Path, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -58,9 +55,3 @@ def limit_self() -> None:
     for what, most in LIMITS.items():
         if sys.platform == "linux" or what != resource.RLIMIT_AS:
             resource.setrlimit(what, (most, most))
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the run's supervisor does it)."""
-    if LIBC is not None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

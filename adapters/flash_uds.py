@@ -54,7 +54,7 @@ class Programming:
         """Raises Step, naming what failed and the device's answer."""
         recipe = self.recipe
         steps: list[tuple[str, Callable[[], Any]]] = [
-            ("programming session (10 02)", lambda: self.client.change_session(PROGRAMMING)),
+            ("programming session (10 02)", self.enter),
             ("security access (27)", self.unlock),
             ("erase (31)", lambda: self.routine(recipe.erase, b"")),
             ("request download (34)", self.download),
@@ -69,6 +69,17 @@ class Programming:
                 action()
             except SAID_NO as error:
                 raise Step(f"{self.step}: {in_words(error)}") from error
+
+    def enter(self) -> None:
+        """A device that boots may answer first and then be deaf for a moment: ask until it is answered."""
+        deadline = time.monotonic() + self.recipe.boot_s
+        while True:
+            try:
+                self.client.change_session(PROGRAMMING)
+                return
+            except TimeoutException:
+                if time.monotonic() > deadline:
+                    raise
 
     def unlock(self) -> None:
         if not self.recipe.key:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.confine import die_with_parent
 from adapters.subprocesses import end, start_module
+from harness.descendants import die_with_parent
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import TX, Bench

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapters.confine import die_with_parent
+from harness.descendants import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
 END_S = 5.0

@@ -1,18 +1,17 @@
 """The whole pipeline for one submission on one rig: plan, run, judge, sign; everything in one numbered folder of runs/."""
 
-import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import certificate, judge, record, rig, shape
+from harness import certificate, holding, qualify, record, rig, verdicts
 from harness import plan as plans
-from harness.errors import BadInput
+from harness.holding import Hold
 from harness.model import Decision, Event, Plan, Verdict
-from harness.paths import sha256
-from harness.run import Watch, new_folder, run
+from harness.run import GoldenCheck, Watch, new_folder, run
 from harness.suite import profile_file
-
-RECORD, VERDICT, CERTIFICATE = "record", "verdict.json", "certificate.json"
+from harness.verdicts import CERTIFICATE, RECORD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +43,18 @@ def certify(
     *,
     profile: str | None = None,
     key: Path | None = None,
+    wait_s: float = 0.0,
     watch: Watch = lambda test: None,
 ) -> Certified:
-    """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong."""
+    """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong, and RigError
+    when the bench is not free within `wait_s`."""
     plan, rig_file = make_plan(submission, rig_name, profile)
     certificate.check_key(plan, key)
-    folder = new_folder(runs, folder_name(plan))
-    run(plan, submission, rig_file, folder / RECORD, watch)
-    verdict = judge_record(folder / RECORD)
-    record.write_json(folder / VERDICT, shape.dump(verdict))
+    with bench(rig_file, str(plan.combination), wait_s, watch) as (hold, golden):
+        folder = new_folder(runs, folder_name(plan))
+        run(plan, submission, rig_file, folder / RECORD, watch, hold, golden)
+    verdict = verdicts.of_record(folder / RECORD)
+    verdicts.write(folder, verdict)
     signed = None
     if verdict.decision is Decision.CERTIFIED:
         signed = folder / CERTIFICATE
@@ -60,15 +62,13 @@ def certify(
     return Certified(folder=folder, plan=plan, verdict=verdict, certificate=signed)
 
 
-def judge_record(folder: Path) -> Verdict:
-    """The verdict on a record; one whose seal is broken says nothing, and so is void."""
-    plan = record.load_plan(folder)
-    verdict = judge.judge(plan, record.events(folder))
-    wrong = record.broken_seal(folder)
-    if wrong:
-        verdict = dataclasses.replace(verdict, decision=Decision.VOID, faults=(*verdict.faults, *wrong))
-    seal = folder / record.SEAL
-    return dataclasses.replace(verdict, record_sha256=sha256(seal) if seal.is_file() else "")
+@contextmanager
+def bench(rig_file: Path, what: str, wait_s: float, watch: Watch) -> Iterator[tuple[Hold, GoldenCheck | None]]:
+    """The rig for oneself, if it is qualified; and its golden check, if it has one."""
+    loaded = rig.load(rig_file)
+    qualify.must_be_qualified(loaded, rig_file)
+    with holding.held(loaded, rig_file, what, wait_s=wait_s, tell=watch) as hold:
+        yield hold, qualify.golden_check(loaded, rig_file, hold, watch)
 
 
 def opened(folder: Path) -> tuple[Event, ...]:
@@ -76,17 +76,9 @@ def opened(folder: Path) -> tuple[Event, ...]:
     return tuple(e for e in record.events(folder) if e.what == "opened")
 
 
-def load_verdict(folder: Path) -> Verdict:
-    """The verdict that was written for a run."""
-    file = folder / VERDICT if folder.is_dir() else folder
-    if not file.is_file():
-        raise BadInput(f"{file}: no such file; `shipei judge` writes it")
-    return shape.loads(Verdict, file.read_bytes(), str(file))
-
-
 def sign_run(folder: Path, key: Path | None) -> Path:
     """Sign a run's verdict after judging its record anew: what stands in verdict.json is not believed."""
-    verdict = judge_record(folder / RECORD)
+    verdict = verdicts.of_record(folder / RECORD)
     plan = record.load_plan(folder / RECORD)
     file = folder / CERTIFICATE
     certificate.write(file, certificate.sign(plan, verdict, opened(folder / RECORD), key))

@@ -1,32 +1,42 @@
 """`shipei`: every stage as a command, and the whole as one. Exit codes: 0 certified, 1 refused, 2 your mistake, 3 void or ours."""
 
-import functools
 import json
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness import certificate, certify, intake, plan, record, rejudge, rig, rig_check, shape, show, suite, sweep
+from harness import (
+    certificate,
+    certify,
+    intake,
+    plan,
+    record,
+    rejudge,
+    shape,
+    show,
+    suite,
+    sweep,
+    verdicts,
+)
 from harness import run as runs
 from harness import submission as submissions
-from harness.errors import BadInput, Fault
+from harness.bench import Rig
+from harness.command import EXIT, Json, KeyFile, ProfileName, Report, RigName, Runs, SubmissionPath, Wait, command
+from harness.errors import BadInput
 from harness.model import (
     Certificate,
-    Decision,
     Event,
     Manifest,
     Plan,
     Profile,
     Requirement,
-    Rig,
     Submission,
     Verdict,
 )
 from harness.paths import EXAMPLES
+from harness.rig_commands import rig_app
 from harness.shape import meant
 
 app = typer.Typer(
@@ -35,14 +45,12 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-rig_app = typer.Typer(help="Benches.", no_args_is_help=True)
 submission_app = typer.Typer(help="What vendors hand in.", no_args_is_help=True)
 key_app = typer.Typer(help="Signing keys.", no_args_is_help=True)
 app.add_typer(rig_app, name="rig")
 app.add_typer(submission_app, name="submission")
 app.add_typer(key_app, name="key")
 
-EXIT = {Decision.CERTIFIED: 0, Decision.REFUSED: 1, Decision.VOID: 3}
 NOUNS: dict[str, Any] = {
     "submission": Submission,
     "rig": Rig,
@@ -55,43 +63,6 @@ NOUNS: dict[str, Any] = {
     "certificate": Certificate,
 }
 
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Where runs are kept.")]
-RigName = Annotated[str, typer.Option("--rig", help="sim, hub, or a rig file.")]
-ProfileName = Annotated[str | None, typer.Option("--profile", help="A profile other than the submission's own.")]
-KeyFile = Annotated[Path | None, typer.Option("--key", help="The lab's private key; virtual rigs use the demo key.")]
-SubmissionPath = Annotated[Path, typer.Argument(help="The submission's folder or its submission.yaml.")]
-Report = Annotated[bool, typer.Option("--report/--no-report", help="Build the Allure report afterwards.")]
-
-
-def command(where: typer.Typer, name: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
-    """A command that returns its exit code; what it raises becomes a message for people and the right code."""
-
-    def register(function: Callable[..., int]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def wrapped(*arguments: Any, **options: Any) -> None:
-            as_json = bool(options.get("as_json"))
-            try:
-                code = function(*arguments, **options)
-            except BadInput as error:
-                show.problem("input", list(error.mistakes), as_json)
-                code = 2
-            except Fault as error:
-                show.problem("rig", [str(error)], as_json)
-                code = 3
-            except KeyboardInterrupt:
-                show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json)
-                code = 3
-            except Exception:
-                show.problem("internal", [traceback.format_exc()], as_json)
-                code = 3
-            raise typer.Exit(code)
-
-        where.command(name)(wrapped)
-        return wrapped
-
-    return register
-
 
 @command(app, "certify")
 def certify_command(
@@ -100,12 +71,13 @@ def certify_command(
     folder: Runs = Path("runs"),
     profile: ProfileName = None,
     key: KeyFile = None,
+    wait_s: Wait = 0.0,
     report: Report = True,
     as_json: Json = False,
 ) -> int:
     """Plan, run, judge, sign and report: the whole way from a submission to a certificate."""
     with show.progress(as_json) as watch:
-        done = certify.certify(submission, rig_name, folder, profile=profile, key=key, watch=watch)
+        done = certify.certify(submission, rig_name, folder, profile=profile, key=key, wait_s=wait_s, watch=watch)
     links = show.views(done.folder, report, as_json)
     show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
     return EXIT[done.verdict.decision]
@@ -141,6 +113,17 @@ def demo_command(
         show.matrix(folder)
         show.plain(files, as_json)
     return max(codes)
+
+
+@command(app, "desk")
+def desk_command(
+    folder: Annotated[Path, typer.Argument(help="Where its devices appear, and its rig file.")],
+    as_json: Json = False,
+) -> int:
+    """Put up a simulated bench to try rig files on: supply, console, CAN adapter, a board with a boot loader. Until Ctrl-C."""
+    from rigs.desk.__main__ import main as desk
+
+    return desk([str(folder)])
 
 
 @command(app, "sweep")
@@ -195,23 +178,27 @@ def run_command(
     only: Annotated[
         str | None, typer.Option("--only", help="Requirements whose id starts with this; never signable.")
     ] = None,
+    wait_s: Wait = 0.0,
     as_json: Json = False,
 ) -> int:
     """Plan and carry out the tests; leaves a sealed record and no verdict."""
     decided, rig_file = certify.make_plan(submission, rig_name, profile, only)
-    target = runs.new_folder(folder, certify.folder_name(decided))
-    with show.progress(as_json) as watch:
-        digest = runs.run(decided, submission, rig_file, target / certify.RECORD, watch)
-    show.plain({"record": str(target / certify.RECORD), "sha256": digest}, as_json)
+    with (
+        show.progress(as_json) as watch,
+        certify.bench(rig_file, str(decided.combination), wait_s, watch) as (hold, golden),
+    ):
+        target = runs.new_folder(folder, certify.folder_name(decided))
+        digest = runs.run(decided, submission, rig_file, target / verdicts.RECORD, watch, hold, golden)
+    show.plain({"record": str(target / verdicts.RECORD), "sha256": digest}, as_json)
     return 0
 
 
 @command(app, "judge")
 def judge_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> int:
     """Recompute the verdict from a run's record and write it."""
-    found = certify.judge_record(run / certify.RECORD)
-    record.write_json(run / certify.VERDICT, shape.dump(found))
-    decided = record.load_plan(run / certify.RECORD)
+    found = verdicts.of_record(run / verdicts.RECORD)
+    verdicts.write(run, found)
+    decided = record.load_plan(run / verdicts.RECORD)
     show.verdict(found, decided, {"run": str(run)}, as_json)
     return EXIT[found.decision]
 
@@ -222,7 +209,7 @@ def rejudge_command(
     as_json: Json = False,
 ) -> int:
     """Run the suites again on the recorded traces, without a rig, and judge anew."""
-    folder = folder / certify.RECORD if (folder / certify.RECORD).is_dir() else folder
+    folder = folder / verdicts.RECORD if (folder / verdicts.RECORD).is_dir() else folder
     with show.progress(as_json) as watch:
         found = rejudge.rejudge(folder, watch)
     show.verdict(found, record.load_plan(folder), {"record": str(folder)}, as_json)
@@ -295,20 +282,6 @@ def schema_command(
     else:
         sys.stdout.write(json.dumps(shape.schema(NOUNS[name]), indent=1, ensure_ascii=False) + "\n")
     return 0
-
-
-@command(rig_app, "check")
-def rig_check_command(
-    rig_name: Annotated[str, typer.Argument(metavar="RIG", help="sim, hub, or a rig file.")],
-    submission: Annotated[
-        Path | None, typer.Option("--submission", help="Check with this item; else the reference cockpit.")
-    ] = None,
-    as_json: Json = False,
-) -> int:
-    """Read a rig file, open every port with an item on it, and say what works."""
-    found = rig_check.check(rig.locate(rig_name), submission)
-    show.rig(found, as_json)
-    return 0 if all(row["ok"] for row in found) else 3
 
 
 @command(submission_app, "new")

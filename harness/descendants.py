@@ -13,11 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG = 36, 1
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 WAIT_S = 5.0
 
 
 ONE_RUN = threading.Lock()  # orphans come to the process as a whole, so one process carries out one run at a time
+
+
+def die_with_parent() -> None:
+    """In a child, before it starts: ask the kernel to kill it when its parent dies (Linux)."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
@@ -28,17 +35,16 @@ def owned() -> Iterator[None]:
 
 
 def adopting() -> Iterator[None]:
-    if sys.platform != "linux":
+    if LIBC is None:
         yield
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1)
     before = set(children(os.getpid()))
     try:
         yield
     finally:
         end_all_but(before)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def end(pid: int) -> None:

@@ -13,14 +13,15 @@ from harness.model import Decision, Event, Judged, Limit, Measure, Measured, Out
 
 WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.MISS, Outcome.PASS)
 RAISED = {"device": Outcome.FAIL, "suite": Outcome.ERROR, "rig": Outcome.MISS}
+DEAF = "; nothing at all was heard since power-on, and nothing shows that this bench hears: check wiring, bit rate, supply, image"
 NS_PER = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 ROUNDING = 1e-9  # relative; a limit that is computed from recorded numbers may differ in the last bit
 
 
-def judge(plan: Plan, events: Iterable[Event]) -> Verdict:
+def judge(plan: Plan, events: Iterable[Event], *, hears: bool = True) -> Verdict:
     """The verdict on a plan's combination, from the events of its record.
 
-    Order: a fault of the run gives VOID; a mandatory FAIL gives REFUSED; a mandatory ERROR or MISS gives VOID; else CERTIFIED.
+    `hears`: it is certain that the bench hears a device that speaks: it is virtual, or its golden item answered just before. Order: a fault of the run gives VOID; a mandatory FAIL gives REFUSED; a mandatory ERROR or MISS gives VOID; else CERTIFIED.
     """
     by_requirement: dict[str, list[Event]] = defaultdict(list)
     faults: list[str] = []
@@ -38,7 +39,7 @@ def judge(plan: Plan, events: Iterable[Event]) -> Verdict:
         faults.append("the run did not come to its end")
     if plan.digests.get("artefact:application") not in on_target:
         faults.append("the item is not identified: nothing says that the submitted image was on the target")
-    judged = tuple(one(planned, by_requirement[planned.requirement.id], plan) for planned in plan.requirements)
+    judged = tuple(one(p, by_requirement[p.requirement.id], plan, hears) for p in plan.requirements)
     mandatory = {j.outcome for j in judged if j.level == "mandatory"}
     return Verdict(
         decision=decide(faults, mandatory),
@@ -67,12 +68,12 @@ def decide(faults: Sequence[str], mandatory: set[Outcome]) -> Decision:
     return Decision.CERTIFIED if mandatory == {Outcome.PASS} else Decision.VOID
 
 
-def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan) -> Judged:
+def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan, hears: bool) -> Judged:
     """One requirement: the worst of how its tests ended and of everything that they measured."""
     requirement = planned.requirement
     reasons: list[tuple[Outcome, str]] = []
     for test in planned.tests:
-        reasons.extend(how_it_ended(test, [e for e in events if e.test == test]))
+        reasons.extend(how_it_ended(test, [e for e in events if e.test == test], hears))
     uncertainty_ns: dict[str, int] = defaultdict(int)
     for event in events:
         if event.what == "clock" and event.port:
@@ -93,10 +94,13 @@ def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan) -> Jud
     )
 
 
-def how_it_ended(test: str, events: Sequence[Event]) -> list[tuple[Outcome, str]]:
+def how_it_ended(test: str, events: Sequence[Event], hears: bool) -> list[tuple[Outcome, str]]:
     """A test that never ended is a MISS; what it raised says whose fault it was; an unhealthy bus makes it a MISS."""
     ended = [e for e in events if e.what == "ended"]
-    found = [(RAISED[e.raised], e.why or e.raised) for e in ended if e.raised is not None]
+    found = [(RAISED[e.raised], e.why or e.raised) for e in ended if e.raised not in (None, "silence")]
+    for e in ended:
+        if e.raised == "silence":
+            found.append((Outcome.FAIL, e.why or "silence") if hears else (Outcome.MISS, f"{e.why}{DEAF}"))
     found += [(Outcome.MISS, e.why or "the bus was not healthy") for e in events if e.what == "health"]
     if not ended:
         started = any(e.what == "started" for e in events)

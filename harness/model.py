@@ -256,19 +256,17 @@ class Profile:
     limit_s: float = 600.0  # wall-clock limit for the run
 
 
-# ---------------------------------------------------------------- the bench
-
-
 @noun
-class Rig:
-    """An ordered list of named ports, each opened by a recipe."""
+class Instrument:
+    """An instrument that a result leans on, and until when its calibration stands (ISO/IEC 17025:2017, 6.4); dates YYYY-MM-DD."""
 
-    name: str
-    kind: Literal["simulated", "virtual", "bench", "replay"]
-    chip: Chip
-    ports: Mapping[str, Mapping[str, object]]
-    clock_ms: float  # the uncertainty of one stamp that this rig promises
-    realtime: bool = True
+    what: str
+    maker: str
+    type: str
+    serial: str
+    calibrated: str | None = None
+    valid_until: str | None = None
+    certificate: str | None = None
 
 
 # ---------------------------------------------------------------- what is decided before the run
@@ -310,6 +308,8 @@ class Plan:
     suites: tuple[str, ...]
     limit_s: float
     signable: bool = True
+    instruments: tuple[Instrument, ...] = ()
+    bracketed: bool = False  # a golden item is checked before and after
 
 
 # ---------------------------------------------------------------- what comes out
@@ -365,14 +365,18 @@ class Certificate:
     signatures: tuple[Mapping[str, str], ...]
 
 
+Around = Literal["opening", "opened", "planned", "fault", "closed"]
+During = Literal["started", "called", "driven", "measured", "clock", "health", "ended"]
+
+
 @noun
 class Event:
-    """One line of a record's events.jsonl. Every planned test is written down before anything runs."""
+    """One line of a record's events.jsonl. Every planned test is written down before anything runs.
 
-    what: Literal[
-        "opened", "planned", "started", "called", "driven", "measured", "clock", "health", "ended", "fault", "closed"
-    ]
-    # driven: a closed loop started at time_ns; its case stands in context
+    driven: a closed loop started at time_ns; its case stands in context. opening: what takes long before anything runs, in `why`.
+    """
+
+    what: Around | During
     time_ns: int | None = None  # of the rig's clock
     requirement: str | None = None
     test: str | None = None
@@ -383,7 +387,7 @@ class Event:
     value: float | None = None
     uncertainty_ns: int | None = None
     context: Mapping[str, Value] | None = None
-    raised: Literal["device", "rig", "suite"] | None = None
+    raised: Literal["device", "silence", "rig", "suite"] | None = None
     why: str | None = None
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +12,7 @@ import rfc8785
 from harness import rig as rigs
 from harness import shape, suite
 from harness import submission as submissions
+from harness.bench import Rig
 from harness.errors import BadInput
 from harness.model import (
     Item,
@@ -21,7 +23,6 @@ from harness.model import (
     PlannedRequirement,
     Profile,
     Requirement,
-    Rig,
     Submission,
 )
 from harness.paths import DBC, REGISTRY, ROOT, SUITES, sha256, sha256_of_folder
@@ -33,7 +34,8 @@ T = TypeVar("T")
 def make(submission_path: Path, rig_file: Path, profile_file: Path | None = None, only: str | None = None) -> Plan:
     """Load all inputs and plan the run; raise BadInput with every mistake of all of them at once.
 
-    `only` plans the requirements whose id starts with it, for work by hand; such a plan can never be signed.
+    `only` plans the requirements whose id starts with it (or with one of several, by commas), for work by hand and for short
+    checks; such a plan can never be signed.
     """
     mistakes: list[str] = []
 
@@ -77,6 +79,18 @@ def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path
             document.mistake(("interface", "buses", name, "bitrate"), what)
     if document.mistakes:
         raise BadInput(document.mistakes)
+    calibrated(rig, rig_file)
+
+
+def calibrated(rig: Rig, rig_file: Path) -> None:
+    """No result may lean on an instrument whose calibration has run out (ISO/IEC 17025:2017, 6.4.7)."""
+    document, today = shape.read(rig_file), datetime.now(UTC).date().isoformat()
+    for n, instrument in enumerate(rig.instruments):
+        if instrument.valid_until is not None and instrument.valid_until < today:
+            text = f"the calibration of {instrument.what} ({instrument.maker} {instrument.type}, {instrument.serial}) ran out on"
+            document.mistake(("instruments", n, "valid_until"), f"{text} {instrument.valid_until}: have it calibrated")
+    if document.mistakes:
+        raise BadInput(document.mistakes)
 
 
 def settle(
@@ -112,6 +126,8 @@ def settle(
         suites=profile.suites,
         limit_s=profile.limit_s,
         signable=only is None,
+        instruments=rig.instruments,
+        bracketed=rig.golden is not None and rig.golden.bracket,
     )
 
 
@@ -127,7 +143,7 @@ def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None)
     for level in ("mandatory", "conditional", "recommended"):
         for one in getattr(profile, level):
             owner, requirement = known[one]
-            if only and not one.startswith(only):
+            if only and not one.startswith(tuple(only.split(","))):
                 continue
             feature = requirement.applies.feature if requirement.applies else ""
             lacking = cannot_decide(requirement, rig)

@@ -159,6 +159,19 @@ class Safe(Protocol):
         """Bring it to its declared safe state, with no port open; what was done, in words. Raises RigError when it cannot."""
 
 
+class Lease(Protocol):
+    """A reservation of the bench in a lab engine."""
+
+    def alive(self) -> None:
+        """Raises RigError, saying why, when it is lost."""
+
+
+class LeaseRecipe(Protocol):
+    """What a rig's `lease` names: a frozen dataclass that reserves the bench, waiting within its own limit."""
+
+    def reserve(self, rig: str, tell: Callable[[str], None]) -> AbstractContextManager[Lease]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A diagnostic answer: the stamps of the first frames of request and final answer, and how often the device asked to wait."""

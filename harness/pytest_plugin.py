@@ -40,6 +40,7 @@ class Run:
     recorder: Recorder
     test: str | None = None
     requirement: str | None = None
+    vehicle: Vehicle | None = None
 
     def write(self, what: str, **fields: Any) -> None:
         self.recorder.write(what, requirement=self.requirement, test=self.test, **fields)
@@ -178,7 +179,11 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     """The rig's live ports, by the names in its file; opened once, closed in reverse."""
     run = pytestconfig.stash[RUN]
     item = plan.item_of(run.submission, run.folder)
-    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record_folder) as live:
+
+    def tell(what: str) -> None:
+        run.recorder.write("opening", why=what)
+
+    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record_folder, tell=tell) as live:
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
         yield live
@@ -206,9 +211,10 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     }
     power = LoggedPower(ports["power"], run.write) if "power" in ports else None
     vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface, run.write)
+    run.vehicle = vehicle
     for net in networks.values():
         net.start()
-    vehicle.time_ns = power.on() if power else begin(run, ports, networks)
+    vehicle.time_ns = vehicle.on_ns = power.on() if power else begin(run, ports, networks)
     wait_ready(vehicle)
     return vehicle
 
@@ -310,7 +316,7 @@ def pytest_runtest_makereport(
     if run is None or planned is None:
         return report
     if call.excinfo is not None:
-        run.write("ended", raised=whose(call.excinfo), why=call.excinfo.exconly()[:2000])
+        run.write("ended", raised=whose(call.excinfo, run.vehicle), why=call.excinfo.exconly()[:2000])
         if report.skipped:
             vars(report).pop("wasxfail", None)
             report.outcome, report.longrepr = "failed", "a certification test neither skips nor expects to fail"
@@ -321,10 +327,10 @@ def pytest_runtest_makereport(
     return report
 
 
-def whose(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+def whose(excinfo: pytest.ExceptionInfo[BaseException], vehicle: Vehicle | None) -> str:
     """Whose fault an exception is. A skip is nobody's wish in a certification: the suite's author's."""
     if excinfo.errisinstance(DeviceError):
-        return "device"
+        return "silence" if vehicle is not None and vehicle.heard_nothing() else "device"
     return "rig" if excinfo.errisinstance(RigError) else "suite"
 
 

@@ -11,6 +11,7 @@ from harness.model import Event, Manifest, Plan
 from harness.paths import sha256
 
 EVENTS, PLAN, SEAL, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
+BEFORE, AFTER = "golden-before", "golden-after"  # records of their own, inside a bracketed one
 MAX_EVENTS = 2_000_000
 
 

@@ -8,8 +8,9 @@ import yaml
 
 from harness import judge, record, shape
 from harness import plan as plans
+from harness.bench import Rig
 from harness.errors import BadInput
-from harness.model import Event, Plan, Rig, Verdict
+from harness.model import Event, Plan, Verdict
 from harness.run import Watch, execute, finish
 
 KINDS = {"power": "RecordedPower", "console": "RecordedConsole"}

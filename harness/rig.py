@@ -3,14 +3,16 @@
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import shape
+from harness.bench import Rig
 from harness.errors import BadInput, RigError
-from harness.model import Item, Rig
+from harness.model import Item
 from harness.paths import RIGS, memory_of_rig
-from harness.ports import Bench, Recipe
+from harness.ports import Bench, LeaseRecipe, Recipe
 from harness.shape import Document, meant
 
 
@@ -30,25 +32,62 @@ def load(file: Path) -> Rig:
     """Read and check a rig file with all its recipes; raise BadInput with every mistake."""
     document = shape.read(file)
     rig = shape.load(Rig, document)
-    for name in rig.ports if rig else ():
-        recipe(document, name)
+    if rig is not None:
+        for name in rig.ports:
+            recipe(document, ("ports", name))
+        if rig.lease is not None:
+            recipe(document, ("lease",))
+        check(document, rig, file)
     if document.mistakes or rig is None:
         raise BadInput(document.mistakes)
     return rig
 
 
+def check(document: Document, rig: Rig, file: Path) -> None:
+    """What the parts of a rig say of each other."""
+    for n, pair in enumerate(rig.wired):
+        for name in pair:
+            if name not in rig.ports:
+                document.mistake(("wired", n), f"there is no port {name!r}{meant(name, rig.ports)}")
+    for n, instrument in enumerate(rig.instruments):
+        for key in ("calibrated", "valid_until"):
+            value = getattr(instrument, key)
+            if value is not None and not is_date(value):
+                document.mistake(("instruments", n, key), f"should be a date as YYYY-MM-DD, not {value!r}")
+    if rig.golden is not None:
+        golden = file.parent / rig.golden.submission
+        if not golden.exists():
+            document.mistake(("golden", "submission"), f"no such submission: {rig.golden.submission}")
+        if not rig.golden.check:
+            document.mistake(("golden", "check"), "should name the requirements of the short check")
+
+
+def is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def lease(file: Path) -> LeaseRecipe:
+    """The recipe that reserves a rig which has been checked."""
+    found: Any = recipe(shape.read(file), ("lease",))
+    return cast(LeaseRecipe, found)
+
+
 def recipes(file: Path) -> dict[str, Recipe]:
     """The recipes of a rig that has been checked, by port name, in the order they open."""
     document = shape.read(file)
-    return {name: found for name in document.data["ports"] if (found := recipe(document, name)) is not None}
+    return {n: found for n in document.data["ports"] if (found := recipe(document, ("ports", n))) is not None}
 
 
-def recipe(document: Document, port: str) -> Recipe | None:
-    where: shape.Path_ = ("ports", port)
-    fields = document.data["ports"][port]
+def recipe(document: Document, where: shape.Path_) -> Recipe | None:
+    fields = document.data
+    for step in where:
+        fields = fields[step]
     use = fields.get("use")
     if not isinstance(use, str) or use.count(":") != 1:
-        document.mistake(where, f"port {port} needs `use: module:Class`")
+        document.mistake(where, f"{' '.join(map(str, where)).replace('ports', 'port')} needs `use: module:Class`")
         return None
     module_name, class_name = use.split(":")
     try:
@@ -57,8 +96,9 @@ def recipe(document: Document, port: str) -> Recipe | None:
         document.mistake((*where, "use"), f"no module {error.name!r}{meant(module_name, known_modules())}")
         return None
     cls = getattr(module, class_name, None)
-    if not isinstance(cls, type) or not hasattr(cls, "open"):
-        classes = [n for n, c in vars(module).items() if isinstance(c, type) and hasattr(c, "open")]
+    life = "open" if where[0] == "ports" else "reserve"
+    if not isinstance(cls, type) or not hasattr(cls, life):
+        classes = [n for n, c in vars(module).items() if isinstance(c, type) and hasattr(c, life)]
         document.mistake((*where, "use"), f"{module_name} has no recipe {class_name!r}{meant(class_name, classes)}")
         return None
     plain = document.part(where, {k: v for k, v in fields.items() if k != "use"})

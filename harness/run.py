@@ -1,5 +1,6 @@
 """Carry out a plan: pytest as a child on the rig, watched by its clock and its events; leaves a sealed record, whatever happens."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from harness import descendants, record, shape, trace
 from harness import submission as submissions
 from harness.errors import BadInput
+from harness.holding import Hold
 from harness.model import Plan, Submission
 from harness.paths import ROOT, SUITES, sha256
 
@@ -22,10 +24,22 @@ MIN_FREE_BYTES = 200_000_000
 Watch = Callable[[str], None]
 
 
-def run(plan: Plan, submission_path: Path, rig_file: Path, folder: Path, watch: Watch = lambda test: None) -> str:
+GoldenCheck = Callable[[Path], list[str]]  # checks the golden item into a new folder; what was wrong
+
+
+def run(
+    plan: Plan,
+    submission_path: Path,
+    rig_file: Path,
+    folder: Path,
+    watch: Watch = lambda test: None,
+    hold: Hold | None = None,
+    golden: GoldenCheck | None = None,
+) -> str:
     """Run a plan into a new record folder; returns the sealed record's digest.
 
-    `watch` is called with the name of each test that starts. Never raises for what goes wrong in the run: it is in the record.
+    `watch` is called with the name of each test that starts, and with what takes long before. `hold` is the bench, if it must be
+    held; `golden` is done before and after. Never raises for what goes wrong in the run: it is in the record.
     """
     file, rig_file, folder = submissions.locate(submission_path), rig_file.resolve(), folder.resolve()
     submission = submissions.load(file)
@@ -37,7 +51,12 @@ def run(plan: Plan, submission_path: Path, rig_file: Path, folder: Path, watch: 
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
         record.write_json(folder / record.PLAN, shape.dump(plan))
         keep_inputs(submission, file, rig_file, folder / record.INPUTS)
-        faults = execute(plan, taken, rig_file, folder, Path(work), watch)
+        faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
+        if not (golden and golden(folder / record.BEFORE)):
+            faults = execute(plan, taken, rig_file, folder, Path(work), watch, hold)
+            faults += hold.make_safe() if hold else []
+            if golden and not (hold and hold.lost()):
+                golden(folder / record.AFTER)
     return finish(folder, faults)
 
 
@@ -66,7 +85,9 @@ def take_in(submission: Submission, file: Path, target: Path, plan: Plan) -> Pat
     return target / "submission.yaml"
 
 
-def execute(plan: Plan, submission: Path, rig_file: Path, folder: Path, work: Path, watch: Watch) -> list[str]:
+def execute(
+    plan: Plan, submission: Path, rig_file: Path, folder: Path, work: Path, watch: Watch, hold: Hold | None = None
+) -> list[str]:
     """The child and its supervision; returns the run's faults."""
     command = [
         *(sys.executable, "-m", "pytest", *(str(SUITES / name) for name in plan.suites)),
@@ -84,27 +105,37 @@ def execute(plan: Plan, submission: Path, rig_file: Path, folder: Path, work: Pa
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with descendants.owned(), (folder / "pytest.log").open("wb") as log:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=work, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=work,
+            start_new_session=True,
+            preexec_fn=descendants.die_with_parent,
         )
         try:
-            return supervise(child, plan.limit_s, folder / record.EVENTS, watch)
+            return supervise(child, plan.limit_s, folder / record.EVENTS, watch, hold)
         finally:
             descendants.end(child.pid)
             child.wait()
 
 
-def supervise(child: "subprocess.Popen[bytes]", limit_s: float, events: Path, watch: Watch) -> list[str]:
-    """Wait for the child within the limit, telling which tests start."""
+def supervise(
+    child: "subprocess.Popen[bytes]", limit_s: float, events: Path, watch: Watch, hold: Hold | None
+) -> list[str]:
+    """Wait for the child within the limit and as long as the bench is ours, telling which tests start."""
     deadline, seen = time.monotonic() + limit_s, 0
     while child.poll() is None:
         seen = tell(events, seen, watch)
-        if time.monotonic() > deadline:
+        lost = hold.lost() if hold else ""
+        if lost or time.monotonic() > deadline:
             child.send_signal(signal.SIGINT)
             try:
                 child.wait(GRACE_S)
             except subprocess.TimeoutExpired:
                 child.kill()
-            return [f"the run did not end within its limit of {limit_s:g} s"]
+            return [lost or f"the run did not end within its limit of {limit_s:g} s"]
         try:
             child.wait(POLL_S)
         except subprocess.TimeoutExpired:
@@ -129,6 +160,8 @@ def tell(events: Path, seen: int, watch: Watch) -> int:
             seen += len(line)
             if line.startswith(b'{"what": "started"'):
                 watch(line.split(b'"test": "')[1].split(b'"')[0].decode())
+            elif line.startswith(b'{"what": "opening"'):
+                watch(json.loads(line)["why"])
     return seen
 
 

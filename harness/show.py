@@ -81,9 +81,13 @@ def progress(as_json: bool, what: str = "") -> Iterator[Callable[[str], None]]:
     )
     with bar:
         task = bar.add_task("starting", total=None)
+        said = {""}
 
-        def watch(test: str) -> None:
-            bar.update(task, advance=1, description=f"{what} {test}".strip())
+        def watch(test: str) -> None:  # a test that starts, or what takes long before
+            if "::" not in test and test not in said and not as_json and not sys.stderr.isatty():
+                sys.stderr.write(f"{test}\n")
+                said.add(test)
+            bar.update(task, advance=int("::" in test), description=f"{what} {test}".strip())
 
         yield watch
 

@@ -79,6 +79,17 @@ def check_diagnostics(document: Document, interface: Interface) -> None:
             document.mistake((*here, key), f"{key} should be 0 to {most:#x}, not {identifier:#x}")
     if not 0 <= found.padding <= 255:
         document.mistake((*here, "padding"), f"padding should be one byte, not {found.padding}")
+    needed = {"normal": (), "mixed": ("target",), "extended": ("target", "source")}[found.addressing]
+    for key in ("target", "source"):
+        byte = getattr(found, key)
+        if (byte is None) is (key in needed):
+            document.mistake(
+                (*here, key), f"{found.addressing} addressing {'needs' if key in needed else 'has no'} {key}"
+            )
+        elif byte is not None and not 0 <= byte <= 255:
+            document.mistake((*here, key), f"{key} should be one byte, not {byte:#x}")
+    if found.addressing == "mixed" and found.extended:
+        document.mistake((*here, "addressing"), "mixed addressing is for 11-bit identifiers here")
     for n, one in enumerate(found.identification):
         where: shape.Path_ = (*here, "identification", n)
         if not 0 <= one.did <= 0xFFFF:

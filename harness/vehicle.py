@@ -45,7 +45,7 @@ class Vehicle:
         self.networks, self.interface = networks, interface
         self.console_port, self.power_port, self.note = console, power, note
         self.by_path = {path: (net, mapped) for net in networks.values() for path, mapped in net.paths.items()}
-        self.time_ns = 0
+        self.time_ns = self.on_ns = 0  # on_ns: when the device got its supply
 
     # ------------------------------------------------------------ driving the device
 
@@ -301,8 +301,18 @@ class Vehicle:
         off_ns = power.off()
         self.time_ns = max(self.time_ns, off_ns)
         self.pass_time(off_s)
-        self.time_ns = power.on()
+        self.time_ns = self.on_ns = power.on()
         return self.time_ns
+
+    def heard_nothing(self) -> bool:
+        """Whether the device has been silent on every bus and on its console since it got its supply."""
+        try:
+            if self.console_port is not None and any(line.time_ns >= self.on_ns for line in self.console_port.lines()):
+                return False
+            found = (net.of_device(self.between(net, self.on_ns, NEVER)) for net in self.networks.values())
+            return not any(len(rows) for rows in found)
+        except RigError:
+            return False
 
     @property
     def power(self) -> Power:

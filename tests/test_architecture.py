@@ -18,6 +18,7 @@ MAY_IMPORT = {
         "harness.trace",
         "harness.closed_loop",
         "harness.console",
+        "harness.descendants",
         "harness.messages",
         "harness.record",
         "harness.shape",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import certificate, certify, record, rejudge, trace
+from harness import certificate, certify, record, rejudge, trace, verdicts
 from harness.errors import BadInput
 from harness.model import Decision, Outcome
 from rigs.ecus import build
@@ -85,11 +85,11 @@ def test_a_sample_moved_across_the_limit_flips_the_rejudgement(run):
     rows["data"][chosen, 3:5] = np.frombuffer((399).to_bytes(2, "little"), np.uint8)
     head = file.read_bytes()[: trace.HEADER]
     file.write_bytes(head + rows.tobytes())
-    assert certify.judge_record(run / "record").decision is Decision.VOID  # the seal
+    assert verdicts.of_record(run / "record").decision is Decision.VOID  # the seal
     with pytest.raises(BadInput, match=r"trace-body.bin was altered after the run"):
         rejudge.rejudge(run / "record")
     record.seal(run / "record")
-    assert certify.judge_record(run / "record").decision is Decision.CERTIFIED
+    assert verdicts.of_record(run / "record").decision is Decision.CERTIFIED
     found = rejudge.rejudge(run / "record")
     assert found.decision is Decision.REFUSED
     assert {r for r, o in outcomes(found).items() if o is not Outcome.PASS} == {"COCKPIT-SPEED-001"}
@@ -106,14 +106,14 @@ def test_a_measurement_moved_inside_the_limit_does_not_survive_the_rejudgement(r
 
     rewrite(run, cheat)
     record.seal(run / "record")
-    assert certify.judge_record(run / "record").decision is Decision.CERTIFIED
+    assert verdicts.of_record(run / "record").decision is Decision.CERTIFIED
     assert rejudge.rejudge(run / "record").decision is Decision.REFUSED
 
 
 def test_a_passed_test_without_its_measurements_is_an_error(run):
     rewrite(run, lambda lines: [e for e in lines if e.get("name") != "speed_error"])
     record.seal(run / "record")
-    verdict = certify.judge_record(run / "record")
+    verdict = verdicts.of_record(run / "record")
     assert (verdict.decision, outcomes(verdict)["COCKPIT-SPEED-001"]) == (Decision.VOID, Outcome.ERROR)
     with pytest.raises(BadInput, match="only a certified combination"):
         certify.sign_run(run, None)
@@ -125,7 +125,7 @@ def test_a_test_or_run_that_did_not_end_is_a_miss(run, what):
     gone = {"ended", "started"} if what == "started" else {what}
     rewrite(run, lambda lines: [e for e in lines if not (e["what"] in gone and e.get("requirement") == requirement)])
     record.seal(run / "record")
-    verdict = certify.judge_record(run / "record")
+    verdict = verdicts.of_record(run / "record")
     assert verdict.decision is Decision.VOID
     if requirement:
         assert outcomes(verdict)[requirement] is Outcome.MISS
@@ -145,7 +145,7 @@ def test_an_item_that_nothing_identifies_is_void(run):
 
     rewrite(run, forget)
     record.seal(run / "record")
-    verdict = certify.judge_record(run / "record")
+    verdict = verdicts.of_record(run / "record")
     assert verdict.decision is Decision.VOID
     assert "not identified" in verdict.faults[0]
 
@@ -242,7 +242,7 @@ def test_an_outcome_says_who_acts_next(body, outcome, tmp_path, monkeypatch):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
     assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
     record.seal(tmp_path / "record")
-    assert outcomes(certify.judge_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
+    assert outcomes(verdicts.of_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
 
 
 def test_what_was_run_by_hand_is_never_signed(tmp_path):
@@ -250,7 +250,7 @@ def test_what_was_run_by_hand_is_never_signed(tmp_path):
     plan, rig_file = certify.make_plan(folder, "sim", None, "COCKPIT-SPEED-001")
     assert not plan.signable
     certify.run(plan, folder, rig_file, tmp_path / "run" / "record")
-    assert certify.judge_record(tmp_path / "run" / "record").decision is Decision.CERTIFIED
+    assert verdicts.of_record(tmp_path / "run" / "record").decision is Decision.CERTIFIED
     with pytest.raises(BadInput, match="left requirements out by hand"):
         certify.sign_run(tmp_path / "run", None)
 

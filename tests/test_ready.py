@@ -56,15 +56,18 @@ def test_a_device_that_does_not_answer_is_not_ready(given, tmp_path):
 def test_ready_by_the_first_frame(given, tmp_path):
     submission, folder = given
     text = (submission / "submission.yaml").read_text()
-    line = next(one for one in text.splitlines() if one.startswith("  diagnostics:"))
-    mute = edited(submission, tmp_path / "s", line + "\n", "")
+    block = text[text.index("  diagnostics:") : text.index("profile:")]
+    mute = edited(submission, tmp_path / "s", block, "")
     assert certified(mute, folder, tmp_path).verdict.decision is Decision.CERTIFIED
 
 
 def test_wrong_diagnostics_are_told(given, tmp_path):
     submission, folder = given
-    wrong = edited(submission, tmp_path / "s", "bus: body, request: 0x7A0", "bus: bodi, request: 0x7A00")
+    wrong = edited(submission, tmp_path / "s", "bus: body\n    request: 0x7A0", "bus: bodi\n    request: 0x7A00")
+    edited(wrong, tmp_path / "t", 'did: 0xF189, text: "1.4.0"', 'did: 0xF1890, text: "1.4.0\\n"')
     with pytest.raises(Exception) as error:
-        certified(wrong, folder, tmp_path)
+        certified(tmp_path / "t", folder, tmp_path)
     assert "there is no bus 'bodi' (did you mean 'body'?)" in str(error.value)
     assert "request should be 0 to 0x7ff, not 0x7a00" in str(error.value)
+    assert "a data identifier should be 0 to 0xFFFF, not 0xf1890" in str(error.value)
+    assert "should be 1 to 64 printable ASCII characters" in str(error.value)

@@ -11,7 +11,6 @@ Control: JSON lines on the unix socket FOLDER/control, each answered with {"ok":
 
 import asyncio
 import json
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from adapters.hub_bus import HubBus
+from rigs.desk import rig_file
 from rigs.desk.board import Board
 from rigs.desk.cable import Cable
 from rigs.desk.slcan import Adapter, Frame
@@ -34,7 +34,7 @@ class Desk:
     """One board on one bus. Everything happens in one event loop."""
 
     def __init__(self, folder: Path, hub: Path, diagnostics: Mapping[str, Any], bitrate: int, slots: int) -> None:
-        self.folder = folder
+        self.folder, self.name = folder, diagnostics["bus"]
         self.bus = HubBus(channel=hub, bus=diagnostics["bus"])
         self.request = diagnostics["request"]
         self.can = Cable(folder / "can", lambda data: self.adapter.heard(data))
@@ -48,14 +48,16 @@ class Desk:
         self.port = 0
 
     async def start(self) -> None:
-        """Plug everything in; FOLDER/desk.json then says where the supply listens."""
+        """Plug everything in; FOLDER/rig.yaml is then the bench's rig file."""
         asyncio.get_running_loop().add_reader(self.bus.fileno(), self.receive)
         self.can.plug()
         self.console.plug()
         await self.plug_supply()
         control = await asyncio.start_unix_server(self.control, self.folder / "control")
         self.servers.append(control)
-        (self.folder / "desk.json").write_text(json.dumps({"supply": self.port}))
+        rig_file.write(
+            self.folder, name=self.folder.name, supply=self.port, bus=self.name, bitrate=self.adapter.bus_bitrate
+        )
 
     async def plug_supply(self) -> None:
         server = await asyncio.start_server(self.supply.serve, "127.0.0.1", self.port)
@@ -171,12 +173,7 @@ async def run(folder: Path, hub: Path, diagnostics: Mapping[str, Any], bitrate: 
     desk = Desk(folder, hub, diagnostics, bitrate, slots)
     try:
         await desk.start()
-        print("ready", flush=True)
+        print(f"ready  rig file {folder / 'rig.yaml'}; Ctrl-C ends it", flush=True)
         await desk.board.keep_alive()
     finally:
         desk.end()
-
-
-def fresh(folder: Path) -> None:
-    """An empty desk: no flash memory from before."""
-    shutil.rmtree(folder / "flash", ignore_errors=True)

@@ -60,7 +60,7 @@ class Loader:
         sent, lines = self.first, self.lines
         self.first, self.lines = [], []
         for _, identifier, flags, data in frames:
-            if self.server.is_mine(identifier, bool(flags & 2)):
+            if self.boots is None and self.server.is_mine(identifier, bool(flags & 2)):  # else it is on its way out
                 sent += self.server.receive(now, data)
         sent += self.server.step(now)
         if self.boots and now >= self.started_ns + BOOT_MS * MS:

@@ -1,0 +1,58 @@
+"""A target that somebody else has flashed: the rig puts nothing on it and identifies what is there, by reading it back."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters import commands
+from adapters.flash_command import digest_in
+from adapters.flash_uds import Flashed
+from adapters.identify import identified
+from harness.errors import DeviceError, RigError
+from harness.model import noun
+from harness.ports import Arrival, Bench
+
+
+@noun
+class Preflashed:
+    """Identified by a lab's program that prints the SHA-256 of what is on the target, or by the data identifiers that the
+    submission declares, read over the diagnostics port named in `on`. The supply named in `power` is on meanwhile."""
+
+    command: tuple[str, ...] = ()
+    on: str | None = None
+    power: str | None = "power"
+    limit_s: float = 30.0
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
+        if bool(self.command) is (self.on is not None):
+            raise RigError(f"port {name}: say either `command`, or `on`: the port to read identifiers over")
+        power = bench.ports[self.power] if self.power is not None else None
+        if power is not None:
+            power.on()
+        arrival = self.by_digest(bench) if self.command else self.by_identifiers(name, bench)
+        if power is not None:
+            power.off()
+        yield Flashed(arrival)
+
+    def by_digest(self, bench: Bench) -> Arrival:
+        image = Path(bench.item.files["application"])
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        values = {"artefact": str(image), "sha256": digest}
+        digest_in(commands.run(self.command, self.limit_s, values), digest, self.command[0])
+        return Arrival(how=f"preflashed, its SHA-256 read back with {self.command[0]}", sha256=digest)
+
+    def by_identifiers(self, name: str, bench: Bench) -> Arrival:
+        """Identifiers tell a version and not bytes: the certificate says which ones were read."""
+        assert self.on is not None
+        try:
+            said = identified(bench.item, bench.ports[self.on], self.limit_s)
+        except DeviceError as error:
+            raise RigError(f"port {name}: the item is not identified: {error}") from error
+        if not said:
+            raise RigError(
+                f"port {name}: the submission declares no identification to read back (interface.diagnostics)"
+            )
+        digest = hashlib.sha256(Path(bench.item.files["application"]).read_bytes()).hexdigest()
+        return Arrival(how=f"preflashed; the device says of itself: {said}", sha256=digest)
