@@ -1,48 +1,53 @@
-"""A serial console through pyserial: a device, a PTY, or any of pyserial's URLs."""
+"""A serial console through pyserial: a device, a PTY, or any of pyserial's URLs (rfc2217://, socket://, loop://)."""
 
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import serial
 
+from adapters.words import serial_trouble
 from harness.console import Assembler
 from harness.errors import RigError
+from harness.interface import Login
 from harness.model import noun
 from harness.ports import Bench, Line
 
 READ_BYTES = 65536
 READ_S = 0.05
+AGAIN_S = 0.2  # between two tries to open a console that is gone
+FAILURES = (
+    OSError,
+    serial.SerialException,
+    ValueError,
+    TypeError,
+)  # what pyserial raises when a device goes while it is read
 
 
 class SerialPort:
-    """One open console with its reader thread; what the thread raises is raised in the next call."""
+    """One open console with its reader thread; what the thread raises is raised in the next call.
+
+    A console that goes away and comes back within `reconnect_s` is opened again; `trouble` then tells of the gap.
+    """
 
     uncertainty_ns = 10_000_000  # a reader thread beside a busy test
 
-    def __init__(self, port: serial.Serial, log: Path) -> None:
-        self._port = port
+    def __init__(self, recipe: "SerialConsole", url: str, log: Path, login: Login | None) -> None:
+        self.recipe, self.url, self.login = recipe, url, login
+        self.serial = recipe.opened(url)
         self._assembler = Assembler(log)
         self._closing = threading.Event()
-        self._broken: OSError | None = None
+        self._using = threading.RLock()  # who has it, has the line: the reader thread, or who borrowed it
+        self._broken = ""
+        self._trouble: list[str] = []
+        self._answered = ""
         self._thread = threading.Thread(target=self.read, daemon=True)
         self._thread.start()
 
-    def read(self) -> None:
-        try:
-            while not self._closing.is_set():
-                chunk = self._port.read(1)
-                if chunk:
-                    time_ns = time.monotonic_ns()
-                    self._assembler.feed(time_ns, chunk + self._port.read(min(self._port.in_waiting, READ_BYTES)))
-        except OSError as error:  # serial.SerialException is one
-            self._broken = error
-
-    def alive(self) -> None:
-        if self._broken is not None and not self._closing.is_set():
-            raise RigError(f"the console {self._port.port} failed: {self._broken}") from self._broken
+    # ------------------------------------------------------------ the port
 
     def lines(self, start: int = 0) -> Sequence[Line]:
         self.alive()
@@ -50,34 +55,144 @@ class SerialPort:
 
     def write(self, text: str) -> None:
         self.alive()
-        self._port.write(text.encode())
+        self.send(text.replace("\n", self.recipe.newline).encode())
+
+    def trouble(self) -> str:
+        """What may have cost bytes since the last reading; empty if nothing."""
+        found, self._trouble = "; ".join(self._trouble), []
+        if self._assembler.overflowed():
+            found = "; ".join(filter(None, (found, f"the console {self.url} said more than is kept of it: it floods")))
+        return found
+
+    @contextmanager
+    def borrowed(self) -> Iterator["SerialPort"]:
+        """The line for oneself: nobody else reads until it is given back. What `receive` reads is still kept as evidence."""
+        self.alive()
+        with self._using:
+            yield self
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.serial.write(data)
+        except FAILURES as error:
+            raise RigError(serial_trouble("cannot be written to", self.url, error)) from error
+
+    def receive(self, timeout_s: float) -> bytes:
+        """What comes within the timeout, for who borrowed the line."""
+        try:
+            self.serial.timeout = timeout_s
+            chunk = bytes(self.serial.read(1))
+            chunk += bytes(self.serial.read(min(self.serial.in_waiting, READ_BYTES))) if chunk else b""
+        except FAILURES as error:
+            raise RigError(serial_trouble("is gone", self.url, error)) from error
+        self._assembler.feed(time.monotonic_ns(), chunk)
+        return chunk
+
+    # ------------------------------------------------------------ the thread
+
+    def read(self) -> None:
+        while not self._closing.is_set():
+            try:
+                with self._using:
+                    self.serial.timeout = READ_S
+                    chunk = bytes(self.serial.read(1))
+                    if chunk:
+                        time_ns = time.monotonic_ns()
+                        chunk += bytes(self.serial.read(min(self.serial.in_waiting, READ_BYTES)))
+                        self._assembler.feed(time_ns, chunk)
+                        self.log_in()
+            except FAILURES as error:
+                if not self.again(error):
+                    return
+            time.sleep(0)  # so that who waits for the line gets it
+
+    def again(self, why: Exception) -> bool:
+        """Open it again; False when it stays away."""
+        gone = time.monotonic()
+        while not self._closing.wait(AGAIN_S):
+            if time.monotonic() - gone > self.recipe.reconnect_s:
+                self._broken = serial_trouble("is gone", self.url, why)
+                return False
+            try:
+                self.serial.close()
+                self.serial = self.recipe.opened(self.url)
+            except (RigError, *FAILURES):
+                continue
+            self._trouble.append(
+                f"the console {self.url} was away for {time.monotonic() - gone:.1f} s: is its cable loose?"
+            )
+            return True
+        return False
+
+    def log_in(self) -> None:
+        """Answer the prompts of a login, each once as it comes."""
+        if self.login is None:
+            return
+        tail = self._assembler.tail.rstrip()
+        answers = {self.login.prompt: self.login.user, self.login.password_prompt: self.login.password}
+        for prompt, answer in answers.items():
+            if tail.endswith(prompt.rstrip()) and tail != self._answered:
+                self.send((answer + self.recipe.newline).encode())
+        self._answered = tail
+
+    # ------------------------------------------------------------ inside
+
+    def alive(self) -> None:
+        if self._broken and not self._closing.is_set():
+            raise RigError(self._broken)
 
     def close(self) -> None:
         self._closing.set()
         self._thread.join(2.0)
         self._assembler.close()
+        self.serial.close()
 
 
 @noun
 class SerialConsole:
-    """A console at a pyserial URL, or at the terminal of the port named in `on`."""
+    """A console at a pyserial URL, or at the terminal of the port named in `on`. `newline` is what Enter sends.
+
+    `dtr` and `rts` are set before it opens (null: as pyserial does): boards are reset, or kept in their boot loader, by them.
+    """
 
     url: str | None = None
     on: str | None = None
     baudrate: int = 115_200
+    bytesize: Literal[5, 6, 7, 8] = 8
+    parity: Literal["N", "E", "O", "M", "S"] = "N"
+    stopbits: Literal[1, 2] = 1
+    rtscts: bool = False
+    xonxoff: bool = False
+    dsrdtr: bool = False
+    dtr: bool | None = None
+    rts: bool | None = None
+    newline: Literal["\n", "\r", "\r\n"] = "\n"
+    reconnect_s: float = 10.0
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SerialPort]:
         url = bench.ports[self.on].console_path if self.on is not None else self.url
         if url is None:
             raise RigError(f"port {name} needs a url, or `on: PORT`")
+        said = bench.item.interface.console
+        console = SerialPort(self, url, bench.evidence / "console.jsonl", said.login if said else None)
         try:
-            port = serial.serial_for_url(url, self.baudrate, timeout=READ_S, exclusive=None)
-        except (OSError, ValueError) as error:
-            raise RigError(f"the console {url} does not open: {error}") from error
-        with port:
-            console = SerialPort(port, bench.evidence / "console.jsonl")
-            try:
-                yield console
-            finally:
-                console.close()
+            yield console
+        finally:
+            console.close()
+
+    def opened(self, url: str) -> Any:
+        """Raises RigError, in words, when it does not open."""
+        form: dict[str, Any] = {"bytesize": self.bytesize, "parity": self.parity, "stopbits": self.stopbits}
+        form |= {"rtscts": self.rtscts, "xonxoff": self.xonxoff, "dsrdtr": self.dsrdtr}
+        try:
+            port = serial.serial_for_url(url, self.baudrate, timeout=READ_S, do_not_open=True, **form)
+            if url.startswith(("/", "COM")):
+                port.exclusive = None if "/pts/" in str(Path(url).resolve()) else True
+            for line in ("dtr", "rts"):
+                if getattr(self, line) is not None:
+                    setattr(port, line, getattr(self, line))
+            port.open()
+        except FAILURES as error:
+            raise RigError(serial_trouble("does not open", url, error)) from error
+        return port

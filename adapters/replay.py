@@ -85,6 +85,9 @@ class ReplayedConsole:
     def write(self, text: str) -> None:
         return
 
+    def trouble(self) -> str:
+        return ""
+
 
 class ReplayedPower:
     def __init__(self, port: str, script: Script, uncertainty_ns: int) -> None:

@@ -160,6 +160,9 @@ class SimulatedConsoleView:
     def write(self, text: str) -> None:
         raise DeviceError("the item's console takes no input in simulated time")
 
+    def trouble(self) -> str:
+        return ""
+
 
 @noun
 class SimulatedConsole:

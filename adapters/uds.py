@@ -9,7 +9,8 @@ from udsoncan.connections import BaseConnection
 from udsoncan.exceptions import TimeoutException
 
 from harness.errors import DeviceError, RigError
-from harness.model import DiagnosticsInterface, noun
+from harness.interface import DiagnosticsInterface
+from harness.model import noun
 from harness.ports import BRS, EXT, FD, TX, Answer, Bench, CanBus, Frame
 from harness.trace import show
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from harness import vss
 from harness.errors import DeviceError
-from harness.model import BusInterface, E2e, Value, noun
+from harness.interface import BusInterface, E2e
+from harness.model import Value, noun
 from harness.packing import Layout, layout
 from harness.plant import STEP_S, Plant
 from harness.protection import PERIOD, protect

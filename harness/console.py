@@ -47,6 +47,15 @@ class Assembler:
         if text:
             self.lines.append(Line(time_ns=self._since, text=text))
 
+    @property
+    def tail(self) -> str:
+        """The line that has not ended yet: a prompt."""
+        return ESCAPE.sub(b"", self._rest).decode("utf-8", "replace")
+
+    def overflowed(self) -> bool:
+        """Whether there was more than is kept."""
+        return self.total > MAX_BYTES
+
     def close(self) -> None:
         if self._rest:
             self._line(self._rest)

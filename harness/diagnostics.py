@@ -1,7 +1,7 @@
 """Diagnostic requests, as far as a single frame carries them: whether somebody is there."""
 
 from harness.errors import DeviceError
-from harness.model import DiagnosticsInterface
+from harness.interface import DiagnosticsInterface
 from harness.ports import EXT, Frame
 from harness.seen import MS, Seen
 from harness.trace import Rows

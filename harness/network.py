@@ -10,7 +10,8 @@ from cantools.database import EncodeError, Message, Signal
 
 from harness import signals, vss
 from harness.errors import SuiteError
-from harness.model import BusInterface, E2e, Value
+from harness.interface import BusInterface, E2e
+from harness.model import Value
 from harness.ports import BRS, ERROR, EXT, FD, TX, CanBus, Cycle
 from harness.protection import ring
 from harness.signals import Codec, Decoded

@@ -126,6 +126,9 @@ class Console(Protocol):
 
     def write(self, text: str) -> None: ...
 
+    def trouble(self) -> str:
+        """What may have cost bytes since the last reading, in words; empty if nothing has."""
+
 
 @runtime_checkable
 class Power(Protocol):

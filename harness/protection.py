@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from e2e import p01, p02, p05, p11
 
-from harness.model import E2e
+from harness.interface import E2e
 
 PERIOD = {"P01": 15, "P02": 16, "P05": 256, "P11": 15}  # how many counter values a profile goes through
 HEADER_BYTES = {"P01": 2, "P02": 2, "P05": 3, "P11": 2}

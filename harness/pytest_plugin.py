@@ -15,7 +15,8 @@ from harness import judge, plan, record, rig, shape
 from harness import submission as submissions
 from harness.diagnostics import answered
 from harness.errors import BadInput, DeviceError, RigError, SuiteError
-from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
+from harness.interface import Interface
+from harness.model import Event, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import Identified, Power, Replayed
@@ -363,6 +364,9 @@ def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
     for role, port in (("console", live.console_port), ("power", live.power_port)):
         if port is not None:
             run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
+    trouble = live.console_port.trouble() if live.console_port is not None else ""
+    if trouble:
+        run.write("health", port="console", why=trouble)
     if live.power_port is not None:
         note_fault(run, live.power_port)
 

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from harness import shape, signals, vss
 from harness.errors import BadInput
-from harness.model import BusInterface, E2e, Interface, Submission
+from harness.interface import BusInterface, E2e, Interface
+from harness.model import Submission
 from harness.paths import REGISTRY, sha256
 from harness.protection import HEADER_BYTES
 from harness.shape import Document, meant

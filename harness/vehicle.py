@@ -16,7 +16,8 @@ from harness.closed_loop import BRAKING, Loop, coupling
 from harness.console import matches
 from harness.drive import Drive
 from harness.errors import DeviceError, RigError, SuiteError
-from harness.model import Interface, Supervision, Value
+from harness.interface import Interface, Supervision
+from harness.model import Value
 from harness.network import Network, Series
 from harness.ports import TX, Console, Frame, Line, Power
 from harness.scenario import Scenario

@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "adapters": {
         "adapters",
         "harness.errors",
+        "harness.interface",
         "harness.model",
         "harness.ports",
         "harness.trace",
@@ -75,6 +76,7 @@ def test_only_the_named_modules_of_the_harness_look_outside():
 def test_the_model_and_the_judge_import_nothing_else_of_ours(name):
     assert {n for n in imports(ROOT / "harness" / f"{name}.py") if n.startswith("harness")} <= {
         "harness.model",
+        *(f"harness.interface{n}" for n in ("", ".Interface", ".Value", ".noun")),
         *(
             f"harness.model.{n}"
             for n in (

@@ -6,7 +6,7 @@ import os
 import pytest
 from e2e import crc
 
-from harness.model import E2e
+from harness.interface import E2e
 from harness.paths import ECUS
 from harness.protection import PERIOD, check, counter, jumps, protect, ring
 
