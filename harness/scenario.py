@@ -72,7 +72,7 @@ class Sensors:
 class Fault:
     """Something wrong with what the bench sends, for a while."""
 
-    kind: Literal["lost", "late", "frozen", "corrupt", "ghost", "jump", "invalid", "blind", "unsure"]
+    kind: Literal["lost", "late", "frozen", "corrupt", "ghost", "jump", "invalid", "blind"]
     channel: Literal["objects", "ego", "lanes"]
     at_s: float
     for_s: float

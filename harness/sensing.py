@@ -113,7 +113,7 @@ class Sensing:
         return {
             f"{here}.IsTracked": True,
             f"{here}.Kind": KINDS[kind],
-            f"{here}.Confidence": 0.0 if any(self.faults(OBJECTS, "unsure")) else 100 * sensors.confidence,
+            f"{here}.Confidence": 100 * sensors.confidence,
             f"{here}.Distance": seen.gap_m - nearer_m + noise[0],
             f"{here}.Lateral": seen.left_m + noise[1],
             f"{here}.RelativeSpeed": seen.along_mps + noise[2],

@@ -22,6 +22,7 @@ from rigs.ecus import build
 
 LINES = ("cockpit", "driving_assistance")
 TABLE, PAGE = ROOT / "docs" / "mutants.json", ROOT / "docs" / "mutants.md"
+RIG = RIGS / "sim.yaml"
 KEPT = ROOT / "runs" / "mutants"
 ENTRIES = ("harness/pytest_plugin.py", "harness/judge.py", "harness/run.py")
 
@@ -45,8 +46,10 @@ def cases(line):
 
 
 def modules():
-    """The modules of ours that a simulated verdict goes through: what the entries import, and what that imports."""
-    waiting = [ROOT / e for e in ENTRIES] + sorted((ROOT / "adapters").glob("*.py"))
+    """The modules of ours that a simulated verdict goes through: what the entries and the rig name, and what that imports."""
+    ports = yaml.safe_load(RIG.read_text(encoding="utf-8"))["ports"].values()
+    adapters = {ROOT / (port["use"].partition(":")[0].replace(".", "/") + ".py") for port in ports}
+    waiting = [ROOT / e for e in ENTRIES] + sorted(adapters)
     found = set()
     while waiting:
         path = waiting.pop()
@@ -65,7 +68,7 @@ def modules():
 
 def digest(line):
     """One digest of everything that a line's results depend on, but for the constants of each build: those are kept beside it."""
-    files = [*modules(), RIGS / "sim.yaml", ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*"))]
+    files = [*modules(), RIG, ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*"))]
     for folder in (ECUS / "common", ECUS / line, SUITES / "common", SUITES / line, SUITES / "profiles"):
         files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name != "defects.yaml")
     found = hashlib.sha256()

@@ -25,8 +25,8 @@ ACCEPT_REMOTE_FRAMES = False
 MUTED = ("AssistState",)
 MUTE_ON_UNKNOWN_MS = 0  # how long these messages stay away after an unknown identifier
 
-CHECK_SPEED_VALID = True
-CHECK_SENSOR_STATE = True
+SPEED_INVALID_AFTER_MS = 0  # how long the speed must be marked invalid to be disbelieved
+BLIND_AFTER_MS = 0
 MOST_LATENCY_MS = 150
 LAMP_IN_DEGRADED = 1
 LAMP_DELAY_MS = 0
@@ -37,17 +37,23 @@ COAST_S = 0.15  # and for so long after it was last there
 LEAST_CONFIDENCE = 50
 MOST_JUMP_M = 8.0  # from one frame to the next, beyond its speed
 JUMPS_UNTIL_NEW = 4  # after so many it is another object
-MARGIN_M = 0.15  # beside the ego vehicle's width
-USE_YAW_RATE = True  # to foresee the own path
+MARGIN_M = {"car": 0.15, "pedestrian": 0.15, "bicycle": 0.15, "motorcycle": 0.15}  # beside the ego vehicle's width
+PATH_FACTOR = 1.0  # how much of the yaw rate goes into the own path that it foresees
 
 AEB_CAR_TTC_S = 1.12
+AEB_MOVING_CAR_TTC_S = 1.12
 AEB_PEDESTRIAN_TTC_S = 1.12
 AEB_TWO_WHEELER_TTC_S = 1.12
 AEB_DECEL_MPS2 = 9.0
 AEB_MIN_KMH = 8.0
 AEB_MAX_KMH = 100.0
 FCW_TTC_S = 2.9
+FCW_SLOW_CAR_TTC_S = 2.9
+FCW_STANDING_CAR_TTC_S = 2.9
+FCW_IN_TOWN_TTC_S = 2.9  # of any car, below FCW_TOWN_KMH
 FCW_VRU_TTC_S = 2.9
+FCW_SLOW_CAR_MPS = 10.5
+FCW_TOWN_KMH = 55.0
 FCW_MODES = ("Optical", "Acoustic", "Haptic")
 FCW_HOLD_S = 0.5
 
@@ -60,11 +66,13 @@ ACC_ACCEL_MPS2 = (2.0, 1.5)
 ACC_STOP_MPS2 = 0.8
 ACC_JERK_MPS3 = 2.4
 ACC_CORRIDOR_M = 1.5
+ACC_PATH_FACTOR = 1.0  # how much of the own path's curvature it follows others along
+ACC_CUT_IN_GAP_S = 1.5  # to those who came into the corridor from the side
 
 LDW_MIN_KMH = 60.0
 LDW_LINE_S = 0.3  # warn so long before the wheel reaches the line
 LDW_LINE_M = 0.05
-LDW_USES_INDICATOR = True
+LDW_INDICATOR_AFTER_S = 0.0  # how long the indicator must be on to count
 
 LKA_MIN_KMH = 60.0
 LKA_LINE_M = 0.35
@@ -73,11 +81,12 @@ LKA_GAINS = (0.10, 0.9)  # of the lateral position, of the heading
 LKA_ALAT_MPS2 = 2.2
 LKA_JERK_MPS3 = 4.0
 LKA_RELEASE_M = 0.12
-LKA_USES_INDICATOR = True
+LKA_INDICATOR_AFTER_S = 0.0
 
 BSD_SIDE_M = (0.3, 3.2)
 BSD_REAR_M = 3.5
 BSD_DELAY_MS = 0
+BSD_OVERTAKEN_DELAY_MS = 0  # for those who fall behind
 BSD_MIN_KMH = 20.0
 
 PANIC_AT_MS = None

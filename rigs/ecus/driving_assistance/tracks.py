@@ -12,11 +12,12 @@ class Track:
 
     def __init__(self):
         self.frames, self.jumps, self.seen_ns = 0, 0, None
+        self.cuts_in = False  # it was beside the corridor before
 
     def accept(self, now, tracked, confidence, kind, distance, lateral, speed, lateral_speed):
         if not tracked or confidence < cal.LEAST_CONFIDENCE:
             if self.seen_ns is not None and now - self.seen_ns > cal.COAST_S * 1e9:
-                self.frames = 0
+                self.frames, self.cuts_in = 0, False
             return
         if self.frames and abs(distance - self.ahead(now)) > cal.MOST_JUMP_M:
             self.jumps += 1
@@ -44,6 +45,6 @@ class Track:
 
     def in_the_way(self, now, curvature, time_s):
         """Whether it will be where the ego vehicle is when that gets there."""
-        reach = (EGO_WIDTH_M + WIDTH_M[self.kind]) / 2 + cal.MARGIN_M
+        reach = (EGO_WIDTH_M + WIDTH_M[self.kind]) / 2 + cal.MARGIN_M[self.kind]
         crossing = self.lateral_speed if self.kind != "car" else 0.0
         return abs(self.beside(now, curvature) + crossing * time_s) < reach
