@@ -37,10 +37,14 @@ class SerialPort:
 
     def __init__(self, recipe: "SerialConsole", url: str, log: Path, login: Login | None) -> None:
         self.recipe, self.url, self.login = recipe, url, login
-        self.serial = recipe.opened(url)
+        self.serial: Any = None if recipe.powered_by_device else recipe.opened(url)
         self._assembler = Assembler(log)
         self._closing = threading.Event()
-        self._using = threading.RLock()  # who has it, has the line: the reader thread, or who borrowed it
+        self._using = threading.Lock()  # who has it, has the line: the reader thread, or who borrowed it
+        self._wanted = threading.Event()  # somebody wants to borrow it
+        self._away = threading.Event()  # it is gone, and may come back
+        if self.serial is None:
+            self._away.set()
         self._broken = ""
         self._trouble: list[str] = []
         self._answered = ""
@@ -67,9 +71,16 @@ class SerialPort:
     @contextmanager
     def borrowed(self) -> Iterator["SerialPort"]:
         """The line for oneself: nobody else reads until it is given back. What `receive` reads is still kept as evidence."""
+        deadline = time.monotonic() + self.recipe.reconnect_s
+        while self._away.is_set() and time.monotonic() < deadline:
+            self._closing.wait(0.02)
         self.alive()
-        with self._using:
-            yield self
+        self._wanted.set()
+        try:
+            with self._using:
+                yield self
+        finally:
+            self._wanted.clear()
 
     def send(self, data: bytes) -> None:
         try:
@@ -91,7 +102,12 @@ class SerialPort:
     # ------------------------------------------------------------ the thread
 
     def read(self) -> None:
+        if self.serial is None and not self.again(OSError("it was never there")):
+            return
         while not self._closing.is_set():
+            if self._wanted.is_set():
+                self._closing.wait(0.01)
+                continue
             try:
                 with self._using:
                     self.serial.timeout = READ_S
@@ -104,23 +120,25 @@ class SerialPort:
             except FAILURES as error:
                 if not self.again(error):
                     return
-            time.sleep(0)  # so that who waits for the line gets it
 
     def again(self, why: Exception) -> bool:
         """Open it again; False when it stays away."""
         gone = time.monotonic()
+        self._away.set()
         while not self._closing.wait(AGAIN_S):
-            if time.monotonic() - gone > self.recipe.reconnect_s:
+            if time.monotonic() - gone > self.recipe.reconnect_s and not self.recipe.powered_by_device:
                 self._broken = serial_trouble("is gone", self.url, why)
                 return False
             try:
-                self.serial.close()
+                if self.serial is not None:
+                    self.serial.close()
                 self.serial = self.recipe.opened(self.url)
             except (RigError, *FAILURES):
                 continue
-            self._trouble.append(
-                f"the console {self.url} was away for {time.monotonic() - gone:.1f} s: is its cable loose?"
-            )
+            if not self.recipe.powered_by_device:
+                text = f"the console {self.url} was away for {time.monotonic() - gone:.1f} s: is its cable loose?"
+                self._trouble.append(text)
+            self._away.clear()
             return True
         return False
 
@@ -145,14 +163,15 @@ class SerialPort:
         self._closing.set()
         self._thread.join(2.0)
         self._assembler.close()
-        self.serial.close()
+        if self.serial is not None:
+            self.serial.close()
 
 
 @noun
 class SerialConsole:
     """A console at a pyserial URL, or at the terminal of the port named in `on`. `newline` is what Enter sends.
 
-    `dtr` and `rts` are set before it opens (null: as pyserial does): boards are reset, or kept in their boot loader, by them.
+    `powered_by_device`: it comes and goes with the device's supply, as the USB port of many boards does. `dtr` and `rts` are set before it opens (null: as pyserial does): boards are reset, or kept in their boot loader, by them.
     """
 
     url: str | None = None
@@ -168,6 +187,7 @@ class SerialConsole:
     rts: bool | None = None
     newline: Literal["\n", "\r", "\r\n"] = "\n"
     reconnect_s: float = 10.0
+    powered_by_device: bool = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SerialPort]:

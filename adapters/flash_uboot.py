@@ -1,0 +1,234 @@
+"""Put the image on the target through U-Boot on its console: load it into memory, write it with U-Boot's commands, read it back."""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from ymodem.Protocol import ProtocolType
+from ymodem.Socket import ModemSocket
+
+from adapters.console_serial import SerialPort
+from adapters.flash_uds import Flashed
+from harness.errors import RigError
+from harness.model import noun
+from harness.ports import Arrival, Bench
+
+PIECE = 512
+QUIET_S, MOST_QUIET = 0.3, 1000
+
+
+class Step(Exception):
+    """A step did not succeed: what was typed, and what came."""
+
+
+class Prompt:
+    """U-Boot's command line on a borrowed console."""
+
+    def __init__(self, port: SerialPort, prompt: str, stop: str) -> None:
+        self.port, self.prompt, self.stop = port, prompt, stop
+        self.heard = ""
+
+    def wait(self, wanted: Callable[[str], bool], within_s: float, typed: bytes = b"", every_s: float = 0.1) -> str:
+        """What comes until `wanted` says that it is enough; `typed` is sent again and again meanwhile. Raises Step at the limit."""
+        self.heard, deadline, again = "", time.monotonic() + within_s, 0.0
+        while not wanted(self.heard):
+            now = time.monotonic()
+            if now > deadline:
+                raise Step(f"not within {within_s:g} s; the console said {self.heard[-160:].strip()!r}")
+            if typed and now >= again:
+                self.port.send(typed)
+                again = now + every_s
+            self.heard += self.port.receive(min(0.05, max(0.0, deadline - now))).decode("utf-8", "replace")
+        return self.heard
+
+    def catch(self, within_s: float) -> None:
+        """Interrupt the autoboot, and have a clean prompt."""
+        self.wait(self.prompted, within_s, self.stop.encode())
+        self.clean()
+
+    def prompted(self, text: str) -> bool:
+        """Whether the prompt stands at the start of the last line (a checksum's output ends like one)."""
+        return text.rpartition("\n")[2] == self.prompt
+
+    def clean(self) -> None:
+        """Nothing of before may be taken for an answer: wait for quiet."""
+        for _ in range(MOST_QUIET):
+            if not self.port.receive(QUIET_S):
+                return
+
+    def run(self, command: str, within_s: float) -> str:
+        """A command's output. Raises Step when U-Boot does not know it, or it does not end."""
+        self.port.send(command.encode() + b"\n")
+        text = self.wait(self.prompted, within_s)
+        said = text.partition("\n")[2].rpartition("\n")[0].strip()
+        if "Unknown command" in said or "Usage:" in said:
+            raise Step(f"{command}: this U-Boot says {said.splitlines()[0]!r}")
+        return said
+
+    def checked(self, command: str, within_s: float) -> str:
+        """A command whose success U-Boot tells in its exit status."""
+        said = self.run(command, within_s)
+        status = self.run("echo status=$?", 5.0)
+        if "status=0" not in status:
+            raise Step(f"{command} failed: {said[-160:]!r}")
+        return said
+
+
+def crc_in(text: str) -> int | None:
+    """The checksum in the output of U-Boot's crc32.
+
+    >>> hex(crc_in("crc32 for 40200000 ... 40200fff ==> 98a2c5f1"))
+    '0x98a2c5f1'
+    """
+    found = re.search(r"==>\s*([0-9a-fA-F]{8})", text)
+    return int(found[1], 16) if found else None
+
+
+@noun
+class UBootFlasher:
+    """`load`: over the console with YMODEM, or from a TFTP server. `write` are U-Boot's commands, `verify` read the image back to
+    {address}, where its checksum is compared. {address}, {size}, {blocks} are in hex, as U-Boot has them.
+    """
+
+    write: tuple[str, ...]
+    verify: tuple[str, ...]
+    console: str = "console"
+    power: str | None = "power"
+    address: int = 0x40400000
+    load: Literal["ymodem", "tftp"] = "ymodem"
+    tftp_folder: str | None = None  # where the TFTP server takes its files from
+    tftp_setup: tuple[str, ...] = ("dhcp",)  # commands that bring up the network
+    prompt: str = "=> "
+    stop: str = "\r"  # what interrupts the autoboot
+    prompt_s: float = 20.0
+    command_s: float = 30.0
+    load_s: float = 900.0
+    block_bytes: int = 512
+    attempts: int = 2
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
+        image = Path(bench.item.files["application"]).read_bytes()
+        digest = hashlib.sha256(image).hexdigest()
+        power = bench.ports[self.power] if self.power is not None else None
+        mark = bench.memory / f"{name}-interrupted.json"
+        if mark.is_file():
+            bench.tell("flash: the last flashing did not end; starting again")
+        mark.write_text(json.dumps({"sha256": digest}) + "\n", encoding="utf-8")
+        failed: list[str] = []
+        while len(failed) < self.attempts:
+            try:
+                self.attempt(image, bench, power)
+                break
+            except Step as error:
+                failed.append(str(error))
+                bench.tell(f"flash: attempt {len(failed)} failed: {error}")
+        else:
+            raise RigError(
+                f"port {name}: U-Boot did not take the image in {self.attempts} attempts ({'; '.join(dict.fromkeys(failed))})."
+                " A person must look at the bench before the next run"
+            )
+        mark.unlink()
+        if power is not None:
+            power.off()
+        how = f"written by U-Boot ({self.load}), its checksum read back"
+        yield Flashed(Arrival(how=how, sha256=digest))
+
+    def attempt(self, image: bytes, bench: Bench, power: object) -> None:
+        """Power on, catch the prompt, load, write, read back."""
+        if power is not None:
+            power.off()  # type: ignore[attr-defined]
+            power.on()  # type: ignore[attr-defined]
+        with bench.ports[self.console].borrowed() as port:
+            prompt = Prompt(port, self.prompt, self.stop)
+            self.say("U-Boot's prompt", lambda: prompt.catch(self.prompt_s))
+            bench.tell(f"flash: {len(image)} bytes with {self.load}")
+            self.say("load", lambda: self.bring(prompt, image, bench))
+            self.say("the image in memory", lambda: self.compare(prompt, image))
+            blocks = -(-len(image) // self.block_bytes)
+            values = {"address": f"{self.address:x}", "size": f"{len(image):x}", "blocks": f"{blocks:x}"}
+            for command in self.write:
+                bench.tell(f"flash: {command.format_map(values)}")
+                self.say("write", lambda command=command: prompt.checked(command.format_map(values), self.command_s))  # type: ignore[misc]
+            clear = (
+                f"mw.b {self.address:x} 0 {len(image):x}"  # so that what is compared comes from the target's storage
+            )
+            for command in (clear, *(c.format_map(values) for c in self.verify)):
+                self.say("read back", lambda command=command: prompt.checked(command, self.command_s))  # type: ignore[misc]
+            self.say("the image on the target", lambda: self.compare(prompt, image))
+
+    @staticmethod
+    def say(step: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Step as error:
+            raise Step(f"{step}: {error}") from error
+
+    def compare(self, prompt: Prompt, image: bytes) -> None:
+        found = crc_in(prompt.run(f"crc32 {self.address:x} {len(image):x}", self.command_s))
+        if found != zlib.crc32(image):
+            there = "no checksum" if found is None else f"{found:08x}"
+            raise Step(f"its CRC-32 is {there}, and the image's is {zlib.crc32(image):08x}")
+
+    def bring(self, prompt: Prompt, image: bytes, bench: Bench) -> None:
+        if self.load == "ymodem":
+            self.send(prompt, image, bench)
+            return
+        if self.tftp_folder is None:
+            raise RigError("load: tftp needs tftp_folder: where its server takes its files from")
+        name = f"shipei-{hashlib.sha256(image).hexdigest()[:16]}.img"
+        target = Path(self.tftp_folder) / name
+        try:
+            shutil.copyfile(bench.item.files["application"], target)
+            target.chmod(0o644)  # its server runs as somebody else
+        except OSError as error:
+            raise RigError(
+                f"{target} cannot be written: {error.strerror}: is the TFTP server's folder mounted?"
+            ) from error
+        try:
+            for command in self.tftp_setup:
+                prompt.run(command, self.command_s)
+            prompt.checked(f"tftpboot {self.address:x} {name}", self.load_s)
+        finally:
+            target.unlink(missing_ok=True)
+
+    def send(self, prompt: Prompt, image: bytes, bench: Bench) -> None:
+        """YMODEM to `loady`, whose "C" says that it is ready."""
+        port = prompt.port
+        port.send(f"loady {self.address:x}\n".encode())
+        prompt.wait(lambda text: text.endswith("C") and "\n" in text, self.command_s)
+        file, deadline, told = bench.work / "image.bin", time.monotonic() + self.load_s, [0]
+        file.write_bytes(image)
+        waiting = bytearray()
+
+        def read(size: int, timeout: float | None = None) -> bytes | None:
+            limit = min(deadline, time.monotonic() + (timeout or 1.0))
+            while len(waiting) < size and time.monotonic() < limit:
+                waiting.extend(port.receive(max(0.0, min(0.1, limit - time.monotonic()))))
+            taken = bytes(waiting[:size])
+            del waiting[:size]
+            return taken or None
+
+        def write(data: bytes, timeout: float | None = None) -> int:
+            for at in range(0, len(data), PIECE):
+                port.send(bytes(data[at : at + PIECE]))
+            return len(data)
+
+        def tell(index: int, name: str, total: int, sent: int) -> None:
+            tenth = 10 * sent // max(1, total)
+            if tenth > told[0]:
+                told[0] = tenth
+                bench.tell(f"flash: {10 * tenth} %")
+
+        modem = ModemSocket(read, write, ProtocolType.YMODEM)
+        if not modem.send([str(file)], callback=tell):
+            raise Step("YMODEM did not come to its end: is the baud rate right, and the line without noise?")
+        prompt.wait(prompt.prompted, self.command_s, b"\n", 1.0)
+        prompt.clean()
