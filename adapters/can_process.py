@@ -10,14 +10,18 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Protocol
 
 import can
 import numpy as np
 
+from adapters.can_state import Condition
+from adapters.can_timing import revived
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
+from adapters.stamps import Stamps
 from harness import closed_loop, shape
 from harness.descendants import die_with_parent
 from harness.errors import Fault
@@ -34,6 +38,7 @@ ECHOES = {
     "vector",
     "ixxat",
 }  # python-can's receive_own_messages works
+MOST_SENT = 4096  # frames of ours that have not come back yet
 LAG_NS = 20_000_000  # how far behind the clock a python-can driver may hand over a frame
 
 
@@ -43,7 +48,9 @@ class Wire(Protocol):
     trace: Trace
     stall_ns: int
     errors: int
-    lost: int
+
+    @property
+    def lost(self) -> int: ...
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None: ...
 
@@ -54,6 +61,9 @@ class Wire(Protocol):
         """Called once a round."""
 
     def state(self) -> str: ...
+
+    def clock(self) -> dict[str, Any]:
+        """How sure the mapping of stamps is: clock_ns, drift_ppm."""
 
 
 class Owner:
@@ -148,7 +158,8 @@ class Owner:
     def say_health(self) -> None:
         wire = self.wire
         stall_ns = max(self.stall_ns, wire.stall_ns)
-        say({"state": wire.state(), "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns})
+        state = wire.state()
+        say({"state": state, "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns, **wire.clock()})
         self.stall_ns = wire.stall_ns = wire.errors = 0
 
     def change_cycle(self, order: dict[str, Any]) -> None:
@@ -182,6 +193,10 @@ class HubWire:
     def state(self) -> str:
         return "active"
 
+    def clock(self) -> dict[str, Any]:
+        """The hub's stamps are CLOCK_MONOTONIC."""
+        return {}
+
     def beat(self) -> None:
         """Ask for a stamp."""
         now_ns = time.monotonic_ns()
@@ -205,17 +220,26 @@ class HubWire:
 
 
 class DriverWire:
-    """Any other python-can interface: messages one at a time, stamps mapped to CLOCK_MONOTONIC."""
+    """Any other python-can interface: messages one at a time, their stamps mapped to CLOCK_MONOTONIC."""
 
-    def __init__(self, trace: Trace, bus: can.BusABC, interface: str) -> None:
+    def __init__(self, trace: Trace, bus: can.BusABC, interface: str, channel: str) -> None:
         self.trace, self.bus, self.echoes = trace, bus, interface in ECHOES
-        self.stall_ns, self.errors, self.lost = 0, 0, 0
-        self.epoch_ns = time.monotonic_ns() - time.time_ns()
+        self.stall_ns, self.errors = 0, 0
+        self.stamps = Stamps()
+        self.sent: deque[tuple[int, int]] = deque(maxlen=MOST_SENT)  # (id, when we sent it) of what is to come back
+        self.condition = Condition(bus, interface, channel)
+
+    @property
+    def lost(self) -> int:
+        return self.condition.lost
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None:
+        before_ns = time.monotonic_ns()
         self.bus.send(message(identifier, flags & ~TX, data))
-        if not self.echoes:
-            self.trace.append(time.monotonic_ns(), identifier, flags | TX, data)
+        if self.echoes:
+            self.sent.append((identifier, before_ns))
+        else:
+            self.trace.append(self.stamps.now(time.monotonic_ns()), identifier, flags | TX, data)
 
     def beat(self) -> None:
         """A driver's clock needs no asking."""
@@ -229,18 +253,24 @@ class DriverWire:
         self.trace.captured(before_ns - LAG_NS if self.trace.count else before_ns, self.lost)
 
     def keep(self, heard: can.Message) -> None:
-        now_ns = time.monotonic_ns()
-        stamp_ns = round(heard.timestamp * 1e9) + self.epoch_ns
-        if not now_ns - 3_600_000_000_000 < stamp_ns <= now_ns:  # not an epoch stamp: the moment of its arrival
-            stamp_ns = now_ns
-        self.errors += heard.is_error_frame
-        self.trace.append(stamp_ns, heard.arbitration_id, flags_of(heard), bytes(heard.data))
+        arrival_ns, data = time.monotonic_ns(), bytes(heard.data)
+        flags, sent_ns = flags_of(heard), None
+        if flags & TX:
+            while self.sent and sent_ns is None:
+                identifier, at_ns = self.sent.popleft()
+                sent_ns = at_ns if identifier == heard.arbitration_id else None
+        if flags & ERROR:
+            self.errors += 1
+            self.condition.error_frame(heard.arbitration_id, data)
+        stamp_ns = self.stamps.mapped(round(heard.timestamp * 1e9), arrival_ns, sent_ns)
+        self.trace.append(stamp_ns, heard.arbitration_id, flags, data)
 
     def state(self) -> str:
-        try:
-            return {"ACTIVE": "active", "PASSIVE": "passive", "ERROR": "off"}[self.bus.state.name]
-        except NotImplementedError:
-            return "active"
+        self.condition.read()
+        return self.condition.state
+
+    def clock(self) -> dict[str, Any]:
+        return {"clock_ns": self.stamps.uncertainty_ns(), "drift_ppm": round(self.stamps.drift_ppm(), 3)}
 
 
 def say(answer: dict[str, Any]) -> None:
@@ -254,12 +284,12 @@ def main(settings: dict[str, Any]) -> int:
     shape.adapter(closed_loop.Coupling)  # now, while nobody waits for a frame
     trace = Trace(Path(settings["trace"]), settings["name"])
     try:
-        with can.Bus(**settings["bus"]) as bus:
+        with can.Bus(**revived(settings["bus"])) as bus:
             wire: Wire
             if isinstance(bus, HubBus):
                 wire = HubWire(trace, bus)
             else:
-                wire = DriverWire(trace, bus, settings["bus"]["interface"])
+                wire = DriverWire(trace, bus, settings["bus"]["interface"], str(settings["bus"].get("channel", "")))
             say({"ready": True})
             Owner(wire).run()
     except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from adapters import can_timing
 from adapters.subprocesses import Process, end, start_module
 from harness import shape
 from harness.errors import RigError
@@ -18,6 +19,13 @@ from harness.trace import Reader, Rows
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
 POLL_S = 0.002
 OPENING_S = 0.2
+CHECK_BUS = "Check the bit rate, the termination (60 ohms between CAN-H and CAN-L with the power off), the wiring, and that the other side is on"
+NOT_ACTIVE = {
+    "active": f"another bit rate is on the bus, or the line is disturbed. {CHECK_BUS}",
+    "passive": f"the controller is error-passive at once: nobody acknowledges, or another bit rate is on the bus. {CHECK_BUS}",
+    "off": "the controller is bus-off: something drives the bus against it. Check CAN-H and CAN-L for a short or a swap, the bit rate",
+}
+WANTED = ("fd", "bitrate", "data_bitrate", "sample_point", "data_sample_point", "listen_only")
 
 
 class OwnedBus:
@@ -111,7 +119,7 @@ class OwnedBus:
 
 @noun
 class PythonCan:
-    """Any interface that python-can knows; `on` names a hub port, for interface shipei_hub."""
+    """Any interface that python-can knows; `on` names a hub port, for interface shipei_hub. Sample points in percent of a bit."""
 
     interface: str
     channel: str | None = None
@@ -119,6 +127,9 @@ class PythonCan:
     fd: bool = False
     bitrate: int | None = None
     data_bitrate: int | None = None
+    sample_point: float | None = None
+    data_sample_point: float | None = None
+    listen_only: bool = False
     is_bus: ClassVar[bool] = True
 
     @contextmanager
@@ -128,19 +139,21 @@ class PythonCan:
             yield bus
 
     def settings(self, name: str, bench: Bench) -> dict[str, Any]:
-        """The arguments of can.Bus."""
+        """The arguments of can.Bus. Raises RigError when the interface cannot do what is wanted, or does something else."""
         found: dict[str, Any] = {"interface": self.interface, "receive_own_messages": True}
         if self.on is not None:
-            found |= {"channel": str(bench.ports[self.on].path), "bus": name}
-        elif self.channel is None:
+            return found | {"channel": str(bench.ports[self.on].path), "bus": name} | ({"fd": True} if self.fd else {})
+        if self.channel is None:
             raise RigError(f"port {name} needs a channel, or `on: HUB`")
-        else:
-            found["channel"] = self.channel
-        if self.bitrate is not None:
-            found["bitrate"] = self.bitrate
-        if self.fd:
-            found |= {"fd": True} | ({"data_bitrate": self.data_bitrate} if self.data_bitrate else {})
-        return found
+        wanted = {k: getattr(self, k) for k in WANTED}
+        if self.interface == "socketcan":
+            different = can_timing.differences(self.channel, wanted)
+            if different:
+                mend = can_timing.setup_command(self.channel, wanted)
+                raise RigError(
+                    f"port {name}: {self.channel} is not set up as the rig file says: {'; '.join(different)}. {mend}"
+                )
+        return found | {"channel": self.channel} | can_timing.settings(self.interface, wanted)
 
 
 @contextmanager
@@ -167,4 +180,7 @@ def prove(port: OwnedBus) -> None:
     port.wait(1 << 60, time.monotonic_ns())
     port.health()
     port.wait(1 << 60, time.monotonic_ns() + round(OPENING_S * 1e9))
-    port.uncertainty_ns = 200_000 + port.health().stall_ns
+    found = port.health()
+    if found.state != "active" or found.errors:
+        raise RigError(f"{found.errors} error frames within {OPENING_S} s of opening: {NOT_ACTIVE[found.state]}")
+    port.uncertainty_ns = 200_000 + found.stall_ns

@@ -47,7 +47,7 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A bus's state: frames lost so far; error frames and the longest stall since the last reading.
+    """A bus's state: frames lost so far; error frames and the longest stall since the last reading; how sure its stamps are.
 
     Anything but zeros and `active` after a test is held against the rig, unless the test provoked it.
     """
@@ -56,6 +56,8 @@ class Health:
     lost: int = 0
     errors: int = 0
     stall_ns: int = 0  # the longest time since the last reading that the bus's owner did not get a CPU
+    clock_ns: int = 0  # between the bounds on the offset of the adapter's clock to ours
+    drift_ppm: float = 0.0  # of the adapter's clock against ours
 
 
 class Coupled(Protocol):

@@ -354,7 +354,8 @@ def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
     """After every test: no lost frame, no error, every controller active (unless provoked), the device alive or dead by itself."""
     for name, net in live.networks.items():
         found = net.bus.health()
-        run.write("clock", port="bus", name=name, uncertainty_ns=net.bus.uncertainty_ns + found.stall_ns)
+        unsure_ns = net.bus.uncertainty_ns + found.stall_ns + found.clock_ns
+        run.write("clock", port="bus", name=name, uncertainty_ns=unsure_ns, context={"drift_ppm": found.drift_ppm})
         if found.lost:
             run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")
         if (found.errors or found.state != "active") and not provoked:

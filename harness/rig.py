@@ -140,4 +140,6 @@ def opened(
                 watch(name, ports[name])
             except OSError as error:
                 raise RigError(f"port {name} did not open: {error}") from error
+            except RigError as error:
+                raise RigError(f"port {name}: {str(error).removeprefix(f'port {name}: ')}") from error
         yield ports

@@ -169,7 +169,7 @@ def test_any_python_can_interface_behind_the_same_port(tmp_path, item):
     ("recipe", "said"),
     [
         (PythonCan(interface="no_such_interface", channel="x"), "no_such_interface"),
-        (PythonCan(interface="socketcan", channel="no_such_can0"), "body"),
+        (PythonCan(interface="socketcan", channel="no_such_can0"), "there is no such channel"),
         (PythonCan(interface="virtual"), "needs a channel"),
         (SerialConsole(url="/dev/no-such-tty"), "/dev/no-such-tty does not open"),
         (SerialConsole(), "needs a url"),
