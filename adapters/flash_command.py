@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from adapters import commands
 from adapters.flash_uds import Flashed
@@ -37,6 +38,7 @@ class CommandFlasher:
     power: str | None = "power"
     limit_s: float = 300.0
     attempts: int = 2
+    changes_device: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:

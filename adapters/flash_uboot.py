@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ymodem.Protocol import ProtocolType
 from ymodem.Socket import ModemSocket
@@ -112,6 +112,7 @@ class UBootFlasher:
     load_s: float = 900.0
     block_bytes: int = 512
     attempts: int = 2
+    changes_device: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:

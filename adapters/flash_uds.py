@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import udsoncan
 from udsoncan.client import Client
@@ -188,6 +189,7 @@ class UdsFlasher:
     answer_s: float = 10.0
     boot_s: float = 10.0
     attempts: int = 3
+    changes_device: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
@@ -252,4 +254,5 @@ class UdsFlasher:
             "use_server_timing": False,
             "logger_name": "shipei.uds",
         }
+        logging.getLogger("shipei.uds").addHandler(logging.NullHandler())  # what goes wrong is told by us
         return Client(link, config={**udsoncan.configs.default_client_config, **config}, request_timeout=None)

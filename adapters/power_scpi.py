@@ -22,6 +22,7 @@ class Output:
         self.instrument, self.recipe = instrument, recipe
         self.volts, self.powered = recipe.volts, False
         self.uncertainty_ns = 0
+        self.about = ""
 
     def on(self) -> int:
         """Switch on and see the voltage come; the moment of the switching, within `uncertainty_ns`."""
@@ -75,6 +76,7 @@ class Output:
 
     def prepare(self) -> None:
         """Voltage and current limit, with the output off."""
+        self.about = self.instrument.ask("*IDN?")
         self.select()
         self.instrument.tell("OUTP OFF")
         for command in (f"VOLT {self.recipe.volts:g}", f"CURR {self.recipe.amps:g}"):

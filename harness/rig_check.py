@@ -1,43 +1,130 @@
-"""Open every port of a rig with an item on it, and say what works and what does not."""
+"""Open every port of a rig with an item on it, and say what works, what does not, and what to look at."""
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import plan, rig
 from harness import submission as submissions
+from harness.bench import Rig
 from harness.errors import Fault
+from harness.loopback import Loop, measure
 from harness.model import Item
+from harness.paths import memory_of_rig
+from harness.ports import TX, Bench, CanBus, Console, Power
+from harness.run import Watch
+
+LISTEN_S = 1.0
+NEVER = 1 << 60
 
 
-def check(rig_file: Path, submission: Path | None) -> list[dict[str, Any]]:
-    """One row a port: name, recipe, ok, and what it said. A port that does not open ends the check.
+@dataclass
+class Found:
+    """A row for each port, in the order they open; and what loop-backs measured."""
 
-    Raises BadInput when the rig file or the submission is wrong.
+    rows: dict[str, dict[str, Any]]
+    loops: list[Loop] = field(default_factory=list)
+
+    def say(self, name: str, ok: bool, says: str) -> None:
+        self.rows[name].update(ok=ok, says=says)
+
+    @property
+    def ok(self) -> bool:
+        return all(row["ok"] for row in self.rows.values())
+
+
+def check(rig_file: Path, submission: Path | None, *, long: bool, flash: bool, watch: Watch) -> Found:
+    """Open what can be opened, listen to the device for a moment, measure what is wired together where asked.
+
+    `flash`: also open ports that put the image on the device. Raises BadInput when the rig file or the submission is wrong.
     """
     loaded = rig.load(rig_file)
-    rows: dict[str, dict[str, Any]] = {
-        name: {"port": name, "use": port["use"], "ok": False, "says": "not reached"}
-        for name, port in loaded.ports.items()
-    }
-
-    def opened(name: str, port: Any) -> None:
-        rows[name].update(ok=True, says=f"open, exact to {port.uncertainty_ns / 1e6:g} ms")
-
-    with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder:
+    found = Found(
+        {n: {"port": n, "use": p["use"], "ok": False, "says": "not reached"} for n, p in loaded.ports.items()}
+    )
+    with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder, ExitStack() as stack:
         work = Path(folder)
-        found = item(submission, work)
-        for name, recipe in rig.recipes(rig_file).items():
-            if rig.stays_closed(name, recipe, found):
-                rows[name].update(ok=True, says="not opened: the item does not speak a bus of this name")
-        try:
-            with rig.opened(rig_file, found, work, work, opened):
-                pass
-        except Fault as error:
-            broken = next((row for row in rows.values() if not row["ok"]), list(rows.values())[-1])
-            broken.update(ok=False, says=str(error))
-    return list(rows.values())
+        bench = Bench(
+            item=item(submission, work),
+            work=work,
+            evidence=work,
+            ports={},
+            memory=memory_of_rig(loaded.name),
+            tell=watch,
+        )
+        ports = open_all(rig_file, bench, stack, found, flash)
+        if found.ok and submission is not None:
+            found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
+            found.say("device", *heard(ports, bench.item))
+        if long:
+            found.loops = loops(loaded, ports, found, watch)
+    return found
+
+
+def open_all(rig_file: Path, bench: Bench, stack: ExitStack, found: Found, flash: bool) -> Mapping[str, Any]:
+    """Every port that can be opened; one that stands on a port that did not open is not tried."""
+    ports: dict[str, Any] = {}
+    for name, recipe in rig.recipes(rig_file).items():
+        if rig.stays_closed(name, recipe, bench.item):
+            found.say(name, True, "not opened: the item does not speak a bus of this name")
+        elif getattr(recipe, "changes_device", False) and not flash:
+            found.say(name, True, "not opened: it would put the image on the device; --flash does")
+        else:
+            try:
+                ports[name] = stack.enter_context(recipe.open(name, dataclasses.replace(bench, ports=ports)))
+                port = ports[name]
+                about = getattr(port, "about", "")
+                says = f"open, exact to {port.uncertainty_ns / 1e6:g} ms" + (f"; {about}" if about else "")
+                found.say(name, True, says)
+            except KeyError as error:
+                found.say(name, False, f"it stands on port {error}, which is not open")
+            except (Fault, OSError) as error:
+                found.say(name, False, str(error).removeprefix(f"port {name}: "))
+    return ports
+
+
+def heard(ports: Mapping[str, Any], under_test: Item) -> tuple[bool, str]:
+    """Power on, listen, power off: whether anything was heard of the device, and what."""
+    buses = {n: p for n, p in ports.items() if isinstance(p, CanBus)}
+    supply = next((p for p in ports.values() if isinstance(p, Power)), None)
+    console = next((p for p in ports.values() if isinstance(p, Console)), None)
+    before = {name: len(bus.rows()) for name, bus in buses.items()}
+    lines = len(console.lines()) if console else 0
+    if supply is not None:
+        supply.on()
+    for bus in buses.values():
+        bus.wait(NEVER, bus.now_ns() + round(LISTEN_S * 1e9))
+    counts = {name: int((bus.rows(before[name])["flags"] & TX == 0).sum()) for name, bus in buses.items()}
+    said = [line.text for line in console.lines(lines)] if console else []
+    if supply is not None:
+        supply.off()
+    parts = [f"{count} frames on {name}" for name, count in counts.items()] + [
+        f"{len(said)} lines on the console"
+    ] * bool(console)
+    text = f"within {LISTEN_S:g} s of power-on: {', '.join(parts)}"
+    alive = any(counts.values()) or bool(said)
+    return alive, text if alive else f"{text}: check supply, wiring, bit rate, and that the image is on it"
+
+
+def loops(loaded: Rig, ports: Mapping[str, Any], found: Found, watch: Watch) -> list[Loop]:
+    """What goes out on one port of each wired pair, against when it comes in on the other."""
+    measured = []
+    for a, b in loaded.wired:
+        if a in ports and b in ports:
+            watch(f"measuring {a} against {b}")
+            loop = measure(a, ports[a], b, ports[b])
+            measured.append(loop)
+            found.rows[f"{a} - {b}"] = {
+                "port": f"{a} - {b}",
+                "use": "loop-back",
+                "ok": loop.lost == 0,
+                "says": loop.in_words(),
+            }
+    return measured
 
 
 def item(submission: Path | None, work: Path) -> Item:

@@ -5,25 +5,49 @@ from typing import Annotated
 
 import typer
 
-from harness import holding, qualify, rig, rig_check, show
+from harness import holding, qualify, rig, rig_check, rig_new, show
 from harness.command import EXIT, Json, Runs, Wait, command
 from harness.run import new_folder
 
 rig_app = typer.Typer(help="Benches.", no_args_is_help=True)
 
 
+@command(rig_app, "new")
+def rig_new_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the rig file.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the first of everything.")] = False,
+    as_json: Json = False,
+) -> int:
+    """List the CAN channels, serial ports and instruments that are plugged in, ask a little, and write a commented rig file."""
+    devices = rig_new.plugged_in()
+    if not as_json:
+        show.devices(devices)
+    ask = (lambda question, default: default) if yes or as_json else show.ask
+    written = rig_new.write(file, devices, ask)
+    show.plain({"rig": str(written), "next": f"shipei rig check {written}"}, as_json)
+    return 0
+
+
 @command(rig_app, "check")
 def rig_check_command(
     rig_name: Annotated[str, typer.Argument(metavar="RIG", help="sim, hub, or a rig file.")],
     submission: Annotated[
-        Path | None, typer.Option("--submission", help="Check with this item; else the reference cockpit.")
+        Path | None, typer.Option("--submission", help="Check with this item on it, and listen to it.")
     ] = None,
+    long: Annotated[
+        bool, typer.Option("--long", help="Measure ports that are wired together; shows the histogram.")
+    ] = False,
+    flash: Annotated[bool, typer.Option("--flash", help="Also put the image on the device.")] = False,
+    wait_s: Wait = 0.0,
     as_json: Json = False,
 ) -> int:
-    """Read a rig file, open every port with an item on it, and say what works."""
-    found = rig_check.check(rig.locate(rig_name), submission)
+    """Read a rig file, open every port with an item on it, and say what works, what does not, and what to look at."""
+    rig_file = rig.locate(rig_name)
+    loaded = rig.load(rig_file)
+    with show.progress(as_json) as watch, holding.held(loaded, rig_file, "check", wait_s=wait_s, tell=watch):
+        found = rig_check.check(rig_file, submission, long=long, flash=flash, watch=watch)
     show.rig(found, as_json)
-    return 0 if all(row["ok"] for row in found) else 3
+    return 0 if found.ok else 3
 
 
 @command(rig_app, "qualify")

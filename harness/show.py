@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,6 +17,8 @@ from harness import shape, trace
 from harness.errors import BadInput
 from harness.model import Decision, Outcome, Plan, Verdict
 from harness.ports import FD
+from harness.rig_check import Found
+from harness.rig_new import Device
 from harness.shape import meant
 from reports import allure, export, junit, pages
 from reports import matrix as matrices
@@ -217,9 +220,29 @@ def certificate(statement: Mapping[str, Any], as_json: bool) -> None:
         out.print("[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has[/]")
 
 
-def rig(rows: list[dict[str, Any]], as_json: bool) -> None:
+def devices(found: list[Device]) -> None:
+    """What is plugged in."""
+    table = Table(title="plugged in", title_justify="left")
+    for name in ("kind", "what", "opens with"):
+        table.add_column(name)
+    for one in found:
+        table.add_row(one.kind, escape(one.what), escape(", ".join(f"{k}: {v}" for k, v in one.fields.items())))
+    console().print(
+        table if found else "no CAN channel, serial port or instrument is plugged in, or their drivers are missing"
+    )
+
+
+def ask(question: str, default: str) -> str:
+    """At the terminal, on standard error."""
+    return str(typer.prompt(question, default=default, err=True))
+
+
+def rig(found: Found, as_json: bool) -> None:
+    """A row a port; and the histogram of each loop-back."""
+    rows = list(found.rows.values())
     if as_json:
-        as_data(rows)
+        loops = [{"pair": loop.pair, "lost": loop.lost, "histogram_us": loop.histogram()} for loop in found.loops]
+        as_data({"ports": rows, "loops": loops})
         return
     table = Table()
     for name in ("port", "recipe", "", "says"):
@@ -227,6 +250,11 @@ def rig(rows: list[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         table.add_row(row["port"], row["use"], "[green]ok[/]" if row["ok"] else "[red]no[/]", escape(row["says"]))
     console().print(table)
+    for loop in found.loops:
+        most = max((n for _, _, n in loop.histogram()), default=1)
+        console().print(f"[bold]{' to '.join(loop.pair)}[/], from its stamp there to its stamp here:")
+        for low, high, n in loop.histogram():
+            console().print(f"{low:9.0f} .. {high:9.0f} us {n:6d} {'█' * round(40 * n / most)}")
 
 
 def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
