@@ -99,6 +99,8 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
                 "kind": plan.rig_kind,
                 "uncertainty_ms": {e.port: (e.uncertainty_ns or 0) / 1e6 for e in opened},
             },
+            "instruments": [shape.dump(one) for one in plan.instruments],
+            "golden_checked": plan.bracketed,
             "image": [dict(e.context) for e in opened if e.context],
             "inputs": dict(plan.digests),
             "plan": plan.id,

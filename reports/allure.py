@@ -106,6 +106,9 @@ def write_results(evidence: Evidence, folder: Path) -> dict[str, int]:
         "manifest": plan.manifest_sha256,
     }
     environment |= {"verdict": evidence.verdict.decision.value}
+    for n, one in enumerate(evidence.plan.instruments, 1):
+        text = f"{one.what}: {one.maker} {one.type} {one.serial}, calibrated {one.calibrated}, valid until {one.valid_until}"
+        environment[f"instrument {n}"] = text
     text = "".join(f"{k} = {v}\n" for k, v in environment.items())
     (folder / "environment.properties").write_text(text, encoding="utf-8")
     return counts

@@ -70,6 +70,7 @@ def overview(evidence: Evidence) -> str:
         f"<p>规范 profile {escape(plan.profile)} · 台架 rig {escape(plan.rig)} ({kind}) · "
         f"组合摘要 manifest <code>{plan.manifest_sha256}</code></p>"
         + "".join(f"<p class=miss>本次运行故障 fault of the run: {escape(f)}</p>" for f in verdict.faults)
+        + bench(evidence)
         + "<table><tr><th>要求 requirement<th>结果 outcome<th>内容 sentence<th>依据 source"
         + "".join(rows)
         + "</table>"
@@ -80,6 +81,23 @@ def overview(evidence: Evidence) -> str:
         + "<p>结果仅与被测样品有关。 The results relate only to the items tested.</p>"
     )
     return document(f"{plan.combination}: {verdict.decision.value}", body)
+
+
+def bench(evidence: Evidence) -> str:
+    """How the image got onto the target, and the instruments with the validity of their calibration."""
+    arrivals = [str(e.context["image_arrived"]) for e in evidence.events if e.what == "opened" and e.context]
+    text = "".join(f"<p>样品 image: {escape(how)}</p>" for how in arrivals)
+    if evidence.plan.bracketed:
+        text += "<p>测试前后已用基准件核查台架。 The bench was checked with its golden item before and after.</p>"
+    if not evidence.plan.instruments:
+        return text
+    rows = "".join(
+        f"<tr><td>{escape(i.what)}<td>{escape(i.maker)} {escape(i.type)}<td>{escape(i.serial)}<td>{escape(i.calibrated or '-')}"
+        f"<td>{escape(i.valid_until or '-')}<td>{escape(i.certificate or '-')}"
+        for i in evidence.plan.instruments
+    )
+    head = "<tr><th>仪器 instrument<th>型号 type<th>编号 serial<th>校准 calibrated<th>有效期 valid until<th>校准证书 certificate"
+    return f"{text}<table>{head}{rows}</table>"
 
 
 def requirement(evidence: Evidence, judged: Judged) -> str:

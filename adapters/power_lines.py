@@ -1,0 +1,57 @@
+"""A device that is held in reset by a modem line of its console: DTR or RTS, where it is wired so."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from adapters.console_serial import FAILURES, SerialPort
+from adapters.words import serial_trouble
+from harness.errors import RigError
+from harness.model import noun
+from harness.ports import Bench
+
+
+class ResetLine:
+    """Off holds the device in reset, on lets it go."""
+
+    def __init__(self, console: SerialPort, recipe: "LineReset") -> None:
+        self.console, self.recipe = console, recipe
+        self.uncertainty_ns = 1_000_000
+
+    def on(self) -> int:
+        return self.turn(True)
+
+    def off(self) -> int:
+        return self.turn(False)
+
+    def turn(self, on: bool) -> int:
+        before_ns = time.monotonic_ns()
+        try:
+            setattr(self.console.serial, self.recipe.line, on is self.recipe.inverted)
+        except FAILURES as error:
+            raise RigError(serial_trouble(f"does not switch {self.recipe.line}", self.console.url, error)) from error
+        after_ns = time.monotonic_ns()
+        self.uncertainty_ns = max(self.uncertainty_ns, (after_ns - before_ns) // 2)
+        return (before_ns + after_ns) // 2
+
+    def check(self) -> None:
+        """A line has no read-back; a console that is gone tells itself."""
+
+
+@noun
+class LineReset:
+    """`line` of the console port named in `on` is active while the device is held in reset; `inverted`: inactive."""
+
+    on: str = "console"
+    line: Literal["dtr", "rts"] = "rts"
+    inverted: bool = False
+
+    @contextmanager
+    def open(self, name: str, bench: Bench) -> Iterator[ResetLine]:
+        reset = ResetLine(bench.ports[self.on], self)
+        reset.off()
+        try:
+            yield reset
+        finally:
+            reset.off()
