@@ -22,6 +22,7 @@ from adapters.can_timing import revived
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
 from adapters.stamps import Stamps
+from adapters.words import can_trouble
 from harness import closed_loop, shape
 from harness.descendants import die_with_parent
 from harness.errors import Fault
@@ -293,7 +294,8 @@ def main(settings: dict[str, Any]) -> int:
             say({"ready": True})
             Owner(wire).run()
     except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:
-        say({"error": f"{type(error).__name__}: {error}"})
+        bus = settings["bus"]
+        say({"error": can_trouble(bus["interface"], str(bus.get("channel", "")), error)})
         return 3
     finally:
         trace.close()

@@ -152,8 +152,8 @@ def connected(resource: str, timeout_s: float = 2.0, baudrate: int = 9600) -> It
     """An instrument by its resource string. Raises RigError when it does not open."""
     try:
         line = opened(resource, timeout_s, baudrate)
-    except (OSError, serial.SerialException) as error:
-        raise RigError(f"{resource} does not open: {error}") from error
+    except (OSError, OverflowError, ValueError) as error:
+        raise RigError(f"{resource} does not open: {error}: is it switched on, and on this network?") from error
     try:
         yield Instrument(line, resource, timeout_s)
     finally:

@@ -48,3 +48,43 @@ def users(path: str) -> str:
         except OSError:
             continue
     return f"by {', '.join(found)}" if found else ""
+
+
+DRIVERS = {
+    "pcan": "PEAK's PCAN-Basic library (libpcanbasic.so; PCANBasic.dll) is not installed: see peak-system.com, or use the kernel's"
+    " driver with interface socketcan",
+    "kvaser": "Kvaser's CANlib is not installed: see kvaser.com, or use the kernel's driver with interface socketcan",
+    "vector": "Vector's XL driver library is not installed (Windows only); or the channel is not assigned to the application",
+    "ixxat": "the VCI driver is not installed (Windows only); on Linux use interface socketcan",
+    "gs_usb": "the Python package gs_usb and libusb are needed: pip install 'python-can[gs-usb]'",
+}
+MISSING = (
+    "libpcanbasic",
+    "PCANBasic",
+    "canlib is unavailable",
+    "libcanlib",
+    "vxlapi",
+    "library not found",
+    "No module named",
+    "not been found",
+    "VCI",
+)
+
+
+def can_trouble(interface: str, channel: str, error: Exception) -> str:
+    """Why python-can does not open a channel, or loses it.
+
+    >>> can_trouble("pcan", "PCAN_USBBUS1", OSError("libpcanbasic.so: cannot open shared object file"))[:45]
+    "pcan PCAN_USBBUS1: PEAK's PCAN-Basic library "
+    """
+    text, where = f"{type(error).__name__}: {error}", f"{interface} {channel}"
+    if interface in DRIVERS and any(word in text for word in MISSING):
+        return f"{where}: {DRIVERS[interface]}"
+    if interface == "slcan":
+        trouble = device_trouble(channel, error)
+        return f"{where}: {trouble if trouble != str(error) else text}"
+    if "No such device" in text or "Network is down" in text:
+        return (
+            f"{where}: the interface is down or gone ({error}): is the adapter plugged in? `ip -br link show type can`"
+        )
+    return f"{where}: {text}"

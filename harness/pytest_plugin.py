@@ -1,9 +1,11 @@
 """The one place where pytest and the harness meet: choose the planned tests, give them ports, write down what happens."""
 
 import math
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness import judge, plan, record, rig, shape
+from harness import holding, judge, plan, record, rig, shape
 from harness import submission as submissions
 from harness.diagnostics import answered
 from harness.errors import BadInput, DeviceError, RigError, SuiteError
@@ -78,8 +80,19 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("certification tests need both --rig and --submission")
     try:
         config.stash[RUN] = start_run(config)
-    except BadInput as error:
+    except (BadInput, RigError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
+
+
+def have_rig(config: pytest.Config, rig_file: Path) -> None:
+    """By hand too a bench is held: its lock, its lease, its guard, until pytest ends."""
+    stack = ExitStack()
+    stack.enter_context(holding.held(rig.load(rig_file), rig_file, "pytest by hand", tell=say))
+    config.add_cleanup(stack.close)
 
 
 def start_run(config: pytest.Config) -> Run:
@@ -91,6 +104,7 @@ def start_run(config: pytest.Config) -> Run:
     else:
         profile = profile_file(option.profile) if option.profile else None
         decided = plan.make(option.submission, rig_file, profile, only=option.only or "")
+        have_rig(config, rig_file)
         folder = option.record or Path(tempfile.mkdtemp(prefix="shipei-by-hand-"))
         folder.mkdir(parents=True, exist_ok=True)
         record.write_json(folder / record.PLAN, shape.dump(decided))

@@ -15,7 +15,7 @@ from harness.errors import Fault
 from harness.loopback import Loop, measure
 from harness.model import Item
 from harness.paths import memory_of_rig
-from harness.ports import TX, Bench, CanBus, Console, Power
+from harness.ports import ERROR, TX, Bench, CanBus, Console, Power
 from harness.run import Watch
 
 LISTEN_S = 1.0
@@ -59,7 +59,7 @@ def check(rig_file: Path, submission: Path | None, *, long: bool, flash: bool, w
         ports = open_all(rig_file, bench, stack, found, flash)
         if found.ok and submission is not None:
             found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
-            found.say("device", *heard(ports, bench.item))
+            found.say("device", *heard(ports))
         if long:
             found.loops = loops(loaded, ports, found, watch)
     return found
@@ -87,8 +87,8 @@ def open_all(rig_file: Path, bench: Bench, stack: ExitStack, found: Found, flash
     return ports
 
 
-def heard(ports: Mapping[str, Any], under_test: Item) -> tuple[bool, str]:
-    """Power on, listen, power off: whether anything was heard of the device, and what."""
+def heard(ports: Mapping[str, Any]) -> tuple[bool, str]:
+    """Power on, listen, power off: what was heard of the device, and whether no port was left out."""
     buses = {n: p for n, p in ports.items() if isinstance(p, CanBus)}
     supply = next((p for p in ports.values() if isinstance(p, Power)), None)
     console = next((p for p in ports.values() if isinstance(p, Console)), None)
@@ -98,16 +98,23 @@ def heard(ports: Mapping[str, Any], under_test: Item) -> tuple[bool, str]:
         supply.on()
     for bus in buses.values():
         bus.wait(NEVER, bus.now_ns() + round(LISTEN_S * 1e9))
-    counts = {name: int((bus.rows(before[name])["flags"] & TX == 0).sum()) for name, bus in buses.items()}
-    said = [line.text for line in console.lines(lines)] if console else []
+    counts = {
+        f"frames on {n}": int((bus.rows(before[n])["flags"] & (TX | ERROR) == 0).sum()) for n, bus in buses.items()
+    }
+    if console is not None:
+        counts["lines on the console"] = len(console.lines(lines))
     if supply is not None:
         supply.off()
-    parts = [f"{count} frames on {name}" for name, count in counts.items()] + [
-        f"{len(said)} lines on the console"
-    ] * bool(console)
-    text = f"within {LISTEN_S:g} s of power-on: {', '.join(parts)}"
-    alive = any(counts.values()) or bool(said)
-    return alive, text if alive else f"{text}: check supply, wiring, bit rate, and that the image is on it"
+    text = f"within {LISTEN_S:g} s of power-on: " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    silent = [what for what, n in counts.items() if not n]
+    if not silent:
+        return True, text
+    if len(silent) == len(counts):
+        return False, f"{text}: nothing at all is heard: check the supply, and that an image is on the device"
+    return (
+        False,
+        f"{text}: the device is alive, but not here: check wiring, bit rate (CAN: termination too) and baud rate",
+    )
 
 
 def loops(loaded: Rig, ports: Mapping[str, Any], found: Found, watch: Watch) -> list[Loop]:
