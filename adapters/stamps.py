@@ -11,6 +11,7 @@ WINDOW_NS = 1_000_000_000
 MOST_WINDOWS = 60
 ABSURD_NS = 3_600_000_000_000  # a stamp that lies farther from its arrival, once mapped, is no stamp
 PPM = 1e6
+MOST_PPM = 100.0  # of a quartz, while nothing is known of it
 
 
 class Stamps:
@@ -56,9 +57,12 @@ class Stamps:
             return 0
         slope = self.drift_ppm() / PPM
         if self.lower:
-            age_ns = self.upper[-1][0] - self.lower[-1][0]
+            known = abs(self.drift_ppm()) + MOST_PPM / len(self.upper)  # the longer it is watched, the better it is known
+            age_ns = (
+                2 * WINDOW_NS + self.upper[-1][0] - self.lower[-1][0]
+            )  # the bounds were true within the last windows
             greatest = max(offset for _, offset in list(self.lower)[-2:])
-            return max(0, round(self.offset() - greatest + abs(slope) * age_ns))
+            return max(0, round(self.offset() - greatest + known / PPM * age_ns))
         start, base = self.upper[0]
         return max(round(abs(offset - base - slope * (stamp - start))) for stamp, offset in self.upper)
 

@@ -51,11 +51,17 @@ class Hold:
 
 @contextmanager
 def held(
-    bench: Rig, rig_file: Path, what: str, *, wait_s: float = 0.0, tell: Tell = lambda what: None
+    bench: Rig,
+    rig_file: Path,
+    what: str,
+    *,
+    wait_s: float = 0.0,
+    tell: Tell = lambda what: None,
+    looking: bool = False,
 ) -> Iterator[Hold]:
     """Lock the bench, reserve it, make it safe, and leave it safe.
 
-    Raises RigError when it is not free within `wait_s`, or cannot be made safe.
+    Raises RigError when it is not free within `wait_s`, or cannot be made safe; who is only `looking` for what is wrong is told.
     """
     hold, memory = Hold(), memory_of_rig(bench.name)
     with ExitStack() as stack:
@@ -67,7 +73,9 @@ def held(
             stack.callback(hold.guard.close)
             say_how_it_was_left(memory, tell)
             unsafe = hold.make_safe()
-            if unsafe:
+            if unsafe and looking:
+                tell(f"the bench {bench.name} cannot be made safe: {'; '.join(unsafe)}")
+            elif unsafe:
                 raise RigError(
                     f"the bench {bench.name} cannot be made safe, so nothing is started: {'; '.join(unsafe)}"
                 )

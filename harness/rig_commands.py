@@ -44,7 +44,10 @@ def rig_check_command(
     """Read a rig file, open every port with an item on it, and say what works, what does not, and what to look at."""
     rig_file = rig.locate(rig_name)
     loaded = rig.load(rig_file)
-    with show.progress(as_json) as watch, holding.held(loaded, rig_file, "check", wait_s=wait_s, tell=watch):
+    with (
+        show.progress(as_json) as watch,
+        holding.held(loaded, rig_file, "check", wait_s=wait_s, tell=watch, looking=True),
+    ):
         found = rig_check.check(rig_file, submission, long=long, flash=flash, watch=watch)
     show.rig(found, as_json)
     return 0 if found.ok else 3
