@@ -57,7 +57,9 @@ class Stamps:
             return 0
         slope = self.drift_ppm() / PPM
         if self.lower:
-            known = abs(self.drift_ppm()) + MOST_PPM / len(self.upper)  # the longer it is watched, the better it is known
+            known = abs(self.drift_ppm()) + MOST_PPM / len(
+                self.upper
+            )  # the longer it is watched, the better it is known
             age_ns = (
                 2 * WINDOW_NS + self.upper[-1][0] - self.lower[-1][0]
             )  # the bounds were true within the last windows

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,7 @@ class Guard:
     def make_safe(self) -> list[str]:
         """What could not be brought to its safe state. A guard that died is replaced."""
         if self.process.poll() is not None:
+            self.shut()
             self.process = self.start()
         assert self.process.stdin
         try:
@@ -196,16 +197,22 @@ class Guard:
             return [f"the guard of the bench is gone: {error}"]
         return list(said["failed"])
 
+    def shut(self) -> None:
+        """Our ends of its pipes."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
     def close(self) -> None:
         """Make safe once more, and let the guard go."""
         self.make_safe()
-        assert self.process.stdin
-        assert self.process.stdout
         try:
+            assert self.process.stdin
             self.process.stdin.write("done\n")
             self.process.stdin.close()
             self.process.wait(LATE_S)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self.shut()

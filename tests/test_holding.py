@@ -1,0 +1,415 @@
+"""One rig, one run; left safe however it is left; reserved from lab engines, and given up at once when the reservation is lost."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adapters.lease_command import CommandLease
+from adapters.lease_jumpstarter import JumpstarterLease
+from adapters.lease_labgrid import LabgridPlace
+from harness import descendants, guard, holding, record, rig, verdicts
+from harness.errors import RigError
+from harness.model import Decision, Outcome
+from harness.paths import memory_of_rig
+from rigs.ecus import build
+from tests.desk import SHORT, desk
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+RELAY = """import sys, pathlib
+what, file = sys.argv[1], pathlib.Path(sys.argv[2])
+if what == "state":
+    print(file.read_text())
+else:
+    file.write_text(what)
+"""
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A rig file whose supply is a program, and the file that says how it is switched."""
+    (tmp_path / "relay.py").write_text(RELAY)
+    (tmp_path / "relay").write_text("on")
+
+    def command(what):
+        return json.dumps([sys.executable, str(tmp_path / "relay.py"), what, str(tmp_path / "relay")])
+
+    file = tmp_path / "bench.yaml"
+    file.write_text(
+        'name: bench\nkind: bench\nchip: {name: sim, revision: "1"}\nclock_ms: 1.0\nports:\n'
+        f'  power: {{use: "adapters.power_command:CommandPower", on: {command("on")}, off: {command("off")},'
+        f" state: {command('state')}}}\n"
+    )
+    return file, tmp_path / "relay"
+
+
+def hold(file, **options):
+    return holding.held(rig.load(file), file, "a test", **options)
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def test_a_bench_that_is_taken_is_refused_with_owner_and_age_and_waited_for_when_asked(bench):
+    file, _ = bench
+    said = []
+    with (
+        hold(file),
+        pytest.raises(RigError, match=r"the bench bench is taken by .*\(pid \d+, a test\) for 0 min; --wait"),
+        hold(file),
+    ):
+        pass
+    code = f"""
+import sys, time
+from pathlib import Path
+from harness import holding, rig
+file = Path({str(file)!r})
+with holding.held(rig.load(file), file, "another run"):
+    print("mine", flush=True)
+    time.sleep(1.5)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout.readline() == b"mine\n"
+        with hold(file, wait_s=20, tell=said.append):
+            assert other.wait(5) == 0
+    assert any("waiting for the bench bench, taken by" in what and "another run" in what for what in said)
+
+
+def test_a_dead_owners_lock_is_taken_over(bench):
+    file, relay = bench
+    code = f"""
+import os, signal
+from pathlib import Path
+from harness import holding, rig
+file = Path({str(file)!r})
+with holding.held(rig.load(file), file, "doomed"):
+    Path({str(relay)!r}).write_text("on")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    said = []
+    with hold(file, wait_s=20, tell=said.append):  # its guard holds the lock until the supply is safe
+        assert relay.read_text() == "off"
+    text = "; ".join(said)
+    assert "taking over the bench bench from a run that died" in text
+    assert "the last harness here died at" in text
+    assert "power: " in text
+    assert not (memory_of_rig("bench") / guard.LEFT).exists()
+
+
+def test_virtual_rigs_are_everybodys_at_once():
+    sim = ROOT / "rigs" / "sim.yaml"
+    with hold(sim), hold(sim):
+        pass
+
+
+def test_a_bench_that_cannot_be_made_safe_is_not_started(bench):
+    file, relay = bench
+    relay.unlink()
+    relay.mkdir()
+    with (
+        pytest.raises(RigError, match="cannot be made safe, so nothing is started: power: .*ended with code 1"),
+        hold(file),
+    ):
+        pass
+
+
+def test_a_guard_that_was_killed_is_replaced(bench):
+    file, relay = bench
+    with hold(file) as held:
+        os.kill(held.guard.process.pid, signal.SIGKILL)
+        held.guard.process.wait()
+        relay.write_text("on")
+    assert relay.read_text() == "off"
+
+
+# ---------------------------------------------------------------- kill -9 of the harness, in the middle of a run
+
+
+def test_a_harness_that_is_killed_leaves_the_supply_safe_and_the_bench_free(tmp_path):
+    submission = build.build(tmp_path / "s")
+    (tmp_path / "short.yaml").write_text(SHORT)
+    with desk(tmp_path / "bench") as here:
+        command = [
+            "certify",
+            submission,
+            "--rig",
+            here.rig,
+            "--runs",
+            tmp_path / "runs",
+            "--profile",
+            tmp_path / "short.yaml",
+        ]
+        run = subprocess.Popen(
+            [sys.executable, "-m", "harness", *map(str, command), "--no-report"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/*/*/record/trace-body.bin")) or not here.powered:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        below = descendants.below(run.pid)
+        run.kill()
+        run.wait()
+        while here.powered:
+            assert time.monotonic() < deadline, "the supply stayed on"
+            time.sleep(0.1)
+        said = []
+        with hold(here.rig, wait_s=30, tell=said.append):
+            assert "the last harness here died" in "; ".join(said)
+        alive = [p for p in below if Path(f"/proc/{p}/cmdline").exists() and Path(f"/proc/{p}/cmdline").read_bytes()]
+        assert not alive
+
+
+# ---------------------------------------------------------------- lab engines
+
+TOOL = """import json, sys, pathlib
+state, what = pathlib.Path(sys.argv[1]), sys.argv[2]
+if what == "acquire":
+    if state.exists():
+        sys.exit("taken by " + state.read_text())
+    state.write_text(sys.argv[3])
+elif what == "check":
+    sys.exit(0 if state.exists() and state.read_text() == sys.argv[3] else "somebody took it")
+else:
+    state.unlink()
+"""
+
+
+@pytest.fixture
+def tool(tmp_path):
+    (tmp_path / "tool.py").write_text(TOOL)
+    state = tmp_path / "reservation"
+
+    def recipe(**options):
+        call = (sys.executable, str(tmp_path / "tool.py"), str(state))
+        words = {w: (*call, w, "{rig}") for w in ("acquire", "check", "release")}
+        return CommandLease(**words, look_s=0.1, **options)
+
+    return recipe, state
+
+
+def lost(lease, within_s=10):
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            lease.alive()
+        except RigError as error:
+            return str(error)
+        assert time.monotonic() < deadline, "nobody noticed"
+        time.sleep(0.05)
+
+
+def test_a_labs_own_programs_reserve_watch_and_release(tool):
+    recipe, state = tool
+    with recipe().reserve("bench-07", print) as lease:
+        lease.alive()
+        assert state.read_text() == "bench-07"
+        with pytest.raises(RigError, match="taken by bench-07; waited 0.3 s"), recipe(wait_s=0.3).reserve("x", print):
+            pass
+        state.write_text("somebody else")
+        assert "the reservation of bench-07 is lost" in lost(lease)
+    assert not state.exists()
+
+
+def test_a_reservation_that_is_lost_ends_the_run_at_once_void_and_safe(tmp_path, tool):
+    recipe, state = tool
+    submission = build.build(tmp_path / "s")
+    (tmp_path / "short.yaml").write_text(SHORT)
+    words = {w: list(getattr(recipe(), w)) for w in ("acquire", "check", "release")}
+    with desk(tmp_path / "bench") as here:
+        lease = {"use": "adapters.lease_command:CommandLease", "look_s": 0.2, **words}
+        file = here.edit(("+", f"lease: {json.dumps(lease)}\n"))
+        command = [
+            "certify",
+            submission,
+            "--rig",
+            file,
+            "--runs",
+            tmp_path / "runs",
+            "--profile",
+            tmp_path / "short.yaml",
+        ]
+        run = subprocess.Popen(
+            [sys.executable, "-m", "harness", *map(str, command), "--no-report", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + 60
+        while not (here.powered and list(tmp_path.glob("runs/*/*/record/trace-body.bin"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        state.write_text("somebody else")
+        taken_at = time.monotonic()
+        _, err = run.communicate(timeout=60)
+        assert time.monotonic() - taken_at < 15
+        assert run.returncode == 3, err
+        assert not here.powered
+        (folder,) = tmp_path.glob("runs/*/*")
+        verdict = verdicts.load(folder)
+        assert verdict.decision is Decision.VOID
+        assert any("the reservation of" in fault and "is lost" in fault for fault in verdict.faults), verdict.faults
+        assert Outcome.FAIL not in {j.outcome for j in verdict.requirements}
+        assert not record.broken_seal(folder / "record")
+
+
+JMP = """import json, sys, pathlib, datetime
+state = pathlib.Path({state!r})
+leases = json.loads(state.read_text()) if state.exists() else []
+args = sys.argv[1:]
+if args[:2] == ["create", "lease"]:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    leases.append({{"name": "lease-1", "exporter": "", "duration": 3600.0, "conditions": [{{"type": "Pending", "status": "True",
+        "message": "no exporter is free"}}], "effective_begin_time": now, "asked": args}})
+    print("lease.jumpstarter.dev/lease-1")
+elif args[:2] == ["get", "leases"]:
+    for lease in leases:
+        lease["polls"] = lease.get("polls", 0) + 1
+        if lease["polls"] == 3:
+            lease.update(exporter="bench-07", conditions=[{{"type": "Ready", "status": "True"}}])
+    print(json.dumps({{"leases": leases}}))
+elif args[:2] == ["delete", "leases"]:
+    leases = [one for one in leases if one["name"] != args[2]]
+state.write_text(json.dumps(leases))
+"""
+
+
+def test_a_jumpstarter_lease_is_waited_for_watched_and_deleted(tmp_path):
+    """Against a stand-in for `jmp` that answers as its client prints; no Jumpstarter controller runs here."""
+    (tmp_path / "jmp.py").write_text(JMP.format(state=str(tmp_path / "leases.json")))
+    jmp, said = (sys.executable, str(tmp_path / "jmp.py")), []
+    with JumpstarterLease(jmp=jmp, selector="board=cockpit", look_s=0.1).reserve("r", said.append) as lease:
+        lease.alive()
+        asked = json.loads((tmp_path / "leases.json").read_text())[0]["asked"]
+        assert asked == ["create", "lease", "--selector", "board=cockpit", "--duration", "60m", "-o", "name"]
+        assert any("no exporter is free" in what for what in said)
+        (tmp_path / "leases.json").write_text("[]")
+        assert "the Jumpstarter lease lease-1 is lost" in lost(lease)
+    with (
+        pytest.raises(RigError, match="either `selector` or `exporter`"),
+        JumpstarterLease(jmp=jmp).reserve("r", print),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def labgrid():
+    """labgrid in an environment of its own: its fork of pyserial owns our module `serial`."""
+    home = ROOT / ".tox" / "labgrid"
+    if not (home / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        subprocess.run([home / "bin" / "pip", "install", "--quiet", "labgrid>=24"], check=True)
+        (home / "ready").touch()
+    return home / "bin"
+
+
+@pytest.fixture
+def coordinator(labgrid, tmp_path):
+    """A real coordinator with the places bench-07 and bench-08; where it listens, and labgrid's own client."""
+    port = 27_480
+    process = subprocess.Popen(
+        [labgrid / "labgrid-coordinator", "-l", f"127.0.0.1:{port}"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    environment = {
+        **os.environ,
+        "LG_COORDINATOR": f"127.0.0.1:{port}",
+        "LG_USERNAME": "somebody",
+        "LG_HOSTNAME": "elsewhere",
+    }
+
+    def client(*arguments):
+        done = subprocess.run(
+            [labgrid / "labgrid-client", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    try:
+        deadline = time.monotonic() + 30
+        while client("-p", "bench-07", "create")[0]:
+            assert time.monotonic() < deadline, client("places")
+        assert client("-p", "bench-08", "create")[0] == 0
+        yield f"127.0.0.1:{port}", client, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_labgrid_place_is_acquired_watched_and_released(coordinator):
+    address, client, _ = coordinator
+    recipe = LabgridPlace(place="bench-07", coordinator=address, look_s=0.2)
+    with recipe.reserve("r", print) as lease:
+        lease.alive()
+        shown = client("-p", "bench-07", "show")[1]
+        assert f"acquired: {socket.gethostname()}/" in shown
+        assert "reservation: " in shown
+    assert "acquired: None" in client("-p", "bench-07", "show")[1]
+    assert client("reservations")[1].strip() == ""
+
+
+def test_a_labgrid_place_that_somebody_has_is_waited_for_with_progress(coordinator):
+    address, client, _ = coordinator
+    assert client("-p", "bench-07", "acquire")[0] == 0
+    recipe = LabgridPlace(place="bench-07", coordinator=address, look_s=0.2, wait_s=1.0)
+    with (
+        pytest.raises(RigError, match="the labgrid place bench-07 is with elsewhere/somebody; waited 1 s"),
+        recipe.reserve("r", print),
+    ):
+        pass
+    assert client("reservations")[1].strip() == ""
+    said = []
+
+    def tell(what):
+        if not said:
+            assert client("-p", "bench-07", "release")[0] == 0
+        said.append(what)
+
+    with LabgridPlace(place="bench-07", coordinator=address, look_s=0.2, wait_s=30).reserve("r", tell) as lease:
+        lease.alive()
+    assert "waiting for the reservation: the labgrid place bench-07 is with elsewhere/somebody" in said[0]
+
+
+def test_a_labgrid_place_that_is_taken_away_or_a_coordinator_that_dies_is_noticed(coordinator):
+    address, client, process = coordinator
+    recipe = LabgridPlace(place="bench-07", coordinator=address, look_s=0.2)
+    with recipe.reserve("r", print) as lease:
+        assert client("-p", "bench-07", "release", "--kick")[0] == 0
+        assert "the labgrid place bench-07 is lost: it is with nobody now" in lost(lease)
+    with recipe.reserve("r", print) as lease:
+        process.kill()
+        assert "the labgrid coordinator at" in lost(lease)
+        assert "is gone" in lost(lease)
+
+
+@pytest.mark.parametrize(
+    ("place", "where", "said"),
+    [
+        ("bench-70", None, "has no place 'bench-70'; it has bench-07, bench-08"),
+        ("bench-07", "127.0.0.1:1", "no labgrid coordinator at 127.0.0.1:1"),
+    ],
+)
+def test_a_labgrid_place_that_is_not_there(coordinator, place, where, said):
+    recipe = LabgridPlace(place=place, coordinator=where or coordinator[0])
+    with pytest.raises(RigError, match=said), recipe.reserve("r", print):
+        pass
