@@ -130,6 +130,9 @@ class PythonCan:
     sample_point: float | None = None
     data_sample_point: float | None = None
     listen_only: bool = False
+    sleep_after_open: float | None = (
+        None  # s, of interface slcan: how long the adapter takes to listen; python-can's 2 s by default
+    )
     is_bus: ClassVar[bool] = True
 
     @contextmanager
@@ -153,6 +156,8 @@ class PythonCan:
                 raise RigError(
                     f"port {name}: {self.channel} is not set up as the rig file says: {'; '.join(different)}. {mend}"
                 )
+        if self.sleep_after_open is not None:
+            found["sleep_after_open"] = self.sleep_after_open
         return found | {"channel": self.channel} | can_timing.settings(self.interface, wanted)
 
 

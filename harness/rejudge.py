@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from harness import judge, record, shape
 from harness import plan as plans
+from harness import record, shape, verdicts
 from harness.bench import Rig
 from harness.errors import BadInput
 from harness.model import Event, Plan, Verdict
@@ -44,7 +44,7 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
         finish(new, faults)
         events = [e for e in record.events(new) if e.what not in ("opened", "clock", "health")]
     kept = [e for e in old if e.what in ("opened", "clock", "health", "fault")]
-    return judge.judge(plan, [*events, *kept, *still_open(old)])
+    return verdicts.of_events(folder, plan, [*events, *kept, *still_open(old)])
 
 
 def still_open(old: list[Event]) -> list[Event]:

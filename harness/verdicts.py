@@ -1,11 +1,12 @@
 """What a run's record comes to: its verdict, judged anew from the record, written beside it and read again."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness import judge, record, shape
 from harness.errors import BadInput
-from harness.model import Decision, Outcome, Verdict
+from harness.model import Decision, Event, Outcome, Plan, Verdict
 from harness.paths import sha256
 
 RECORD, VERDICT, CERTIFICATE = "record", "verdict.json", "certificate.json"  # in a run's folder
@@ -13,15 +14,20 @@ RECORD, VERDICT, CERTIFICATE = "record", "verdict.json", "certificate.json"  # i
 
 def of_record(folder: Path) -> Verdict:
     """The verdict on a record; one whose seal is broken says nothing, and so is void."""
-    plan = record.load_plan(folder)
-    wrong = golden_faults(folder) if plan.bracketed else []
-    hears = plan.rig_kind != "bench" or (plan.bracketed and not wrong)
-    verdict = judge.judge(plan, record.events(folder), hears=hears)
-    wrong += record.broken_seal(folder)
+    verdict = of_events(folder, record.load_plan(folder), record.events(folder))
+    wrong = record.broken_seal(folder)
     if wrong:
         verdict = dataclasses.replace(verdict, decision=Decision.VOID, faults=(*verdict.faults, *wrong))
     seal = folder / record.SEAL
     return dataclasses.replace(verdict, record_sha256=sha256(seal) if seal.is_file() else "")
+
+
+def of_events(folder: Path, plan: Plan, events: Iterable[Event]) -> Verdict:
+    """The verdict on events, with what the record says of the golden checks around them."""
+    wrong = golden_faults(folder) if plan.bracketed else []
+    hears = plan.rig_kind != "bench" or (plan.bracketed and not wrong)
+    found = [Event(what="fault", why=what) for what in wrong]
+    return judge.judge(plan, [*events, *found], hears=hears)
 
 
 def golden_faults(folder: Path) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 SHORT = """name: short
 version: "1"
 suites: [common, cockpit]
-mandatory: [CAN-MATRIX-001]
 conditional: [BOOT-READY-001, COCKPIT-GEAR-001]
 limit_s: 90
 """

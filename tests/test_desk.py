@@ -80,7 +80,11 @@ def test_rig_check_opens_everything_and_flashes_only_when_asked(here, submission
         ([("::SOCKET", "9::SOCKET")], "power", ["does not open"]),
         ([("volts: 12.0", "volts: 60.0")], "power", ["refuses VOLT 60", "Data out of range"]),
         ([("bitrate: 500000", "bitrate: 333000")], "body", ["Invalid bitrate"]),
-        ([("slcan", "pcan"), ("channel: {f}/can", "channel: PCAN_USBBUS1")], "body", ["PCAN", "driver"]),
+        (
+            [("slcan", "pcan"), ("channel: {f}/can", "channel: PCAN_USBBUS1"), ("sleep_after_open: 0.1", "fd: false")],
+            "body",
+            ["PCAN", "driver"],
+        ),
         (
             [('{{use: "adapters.uds:UdsOverCan"}}', '{{use: "adapters.uds:UdsOverCan"}}'), ("  body:", "  bodi:")],
             "diag",

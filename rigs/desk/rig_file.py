@@ -19,7 +19,12 @@ ports:
     amps: 2.0                           # current limit
     safe: "off"                         # how it is left, whatever happens
   console: {{use: "adapters.console_serial:SerialConsole", url: {folder}/console}}
-  {bus}: {{use: "adapters.can_python:PythonCan", interface: slcan, channel: {folder}/can, bitrate: {bitrate}}}
+  {bus}:
+    use: adapters.can_python:PythonCan
+    interface: slcan
+    channel: {folder}/can
+    bitrate: {bitrate}
+    sleep_after_open: 0.1               # this adapter listens at once; python-can waits 2 s by default
   diag: {{use: "adapters.uds:UdsOverCan"}}
   flash:
     use: adapters.flash_uds:UdsFlasher
