@@ -64,6 +64,8 @@ class SerialPort:
     def trouble(self) -> str:
         """What may have cost bytes since the last reading; empty if nothing."""
         found, self._trouble = "; ".join(self._trouble), []
+        if self._away.is_set() and not self.recipe.powered_by_device:
+            found = "; ".join(filter(None, (found, f"the console {self.url} is away: is it plugged in?")))
         if self._assembler.overflowed():
             found = "; ".join(filter(None, (found, f"the console {self.url} said more than is kept of it: it floods")))
         return found

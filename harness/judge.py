@@ -13,7 +13,7 @@ from harness.model import Decision, Event, Judged, Limit, Measure, Measured, Out
 
 WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.MISS, Outcome.PASS)
 RAISED = {"device": Outcome.FAIL, "suite": Outcome.ERROR, "rig": Outcome.MISS}
-DEAF = "; nothing at all was heard since power-on, and nothing shows that this bench hears: check wiring, bit rate, supply, image"
+DEAF = "; nothing at all was heard of the device, and nothing shows that this bench hears: check wiring, bit rate, supply, image"
 NS_PER = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 ROUNDING = 1e-9  # relative; a limit that is computed from recorded numbers may differ in the last bit
 
@@ -87,6 +87,8 @@ def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan, hears:
                 (Outcome.ERROR, f"{measure.name} was measured {len(found)} times; {measure.at_least} are required")
             )
     reasons.extend((m.outcome, in_words(m)) for m in measured)
+    if any(e.what == "health" for e in events):  # what a bench in trouble saw of the device is held against nobody
+        reasons = [(Outcome.MISS if o is Outcome.FAIL else o, text) for o, text in reasons]
     outcome = worst(o for o, _ in reasons) if reasons else Outcome.MISS
     reason = "; ".join(dict.fromkeys(text for o, text in reasons if o is outcome and outcome is not Outcome.PASS))
     return Judged(

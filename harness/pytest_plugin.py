@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from harness import holding, judge, plan, record, rig, shape
+from harness import blame, holding, judge, plan, record, rig, shape
 from harness import submission as submissions
 from harness.diagnostics import answered
-from harness.errors import BadInput, DeviceError, RigError, SuiteError
+from harness.errors import BadInput, RigError, SuiteError
 from harness.interface import Interface
 from harness.model import Event, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
@@ -229,7 +229,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     run.vehicle = vehicle
     for net in networks.values():
         net.start()
-    vehicle.time_ns = vehicle.on_ns = power.on() if power else begin(run, ports, networks)
+    vehicle.time_ns = vehicle.test_ns = power.on() if power else begin(run, ports, networks)
     wait_ready(vehicle)
     return vehicle
 
@@ -260,6 +260,7 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
     powered.time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in powered.networks.values())
     run.write("started", time_ns=powered.time_ns)
+    powered.test_ns = powered.time_ns
     if request.node.get_closest_marker("fresh"):
         powered.power_cycle()
         wait_ready(powered)
@@ -331,7 +332,8 @@ def pytest_runtest_makereport(
     if run is None or planned is None:
         return report
     if call.excinfo is not None:
-        run.write("ended", raised=whose(call.excinfo, run.vehicle), why=call.excinfo.exconly()[:2000])
+        error = call.excinfo.value
+        run.write("ended", raised=blame.whose(error, run.vehicle), why=blame.why(error))
         if report.skipped:
             vars(report).pop("wasxfail", None)
             report.outcome, report.longrepr = "failed", "a certification test neither skips nor expects to fail"
@@ -340,13 +342,6 @@ def pytest_runtest_makereport(
     elif report.when == "teardown":
         run.write("ended")
     return report
-
-
-def whose(excinfo: pytest.ExceptionInfo[BaseException], vehicle: Vehicle | None) -> str:
-    """Whose fault an exception is. A skip is nobody's wish in a certification: the suite's author's."""
-    if excinfo.errisinstance(DeviceError):
-        return "silence" if vehicle is not None and vehicle.heard_nothing() else "device"
-    return "rig" if excinfo.errisinstance(RigError) else "suite"
 
 
 def show_limits(planned: PlannedRequirement, measured: list[Event], report: pytest.TestReport) -> None:
@@ -391,4 +386,5 @@ def note_fault(run: Run, power: Power) -> None:
     try:
         power.check()
     except RigError as error:
+        run.write("health", port="power", why=str(error))
         run.recorder.write("fault", why=str(error))

@@ -46,7 +46,7 @@ class Vehicle:
         self.networks, self.interface = networks, interface
         self.console_port, self.power_port, self.note = console, power, note
         self.by_path = {path: (net, mapped) for net in networks.values() for path, mapped in net.paths.items()}
-        self.time_ns = self.on_ns = 0  # on_ns: when the device got its supply
+        self.time_ns = self.test_ns = 0  # test_ns: when the test began
 
     # ------------------------------------------------------------ driving the device
 
@@ -302,15 +302,16 @@ class Vehicle:
         off_ns = power.off()
         self.time_ns = max(self.time_ns, off_ns)
         self.pass_time(off_s)
-        self.time_ns = self.on_ns = power.on()
+        self.time_ns = power.on()
         return self.time_ns
 
     def heard_nothing(self) -> bool:
-        """Whether the device has been silent on every bus and on its console since it got its supply."""
+        """Whether the device has been silent on every bus and on its console since the test began."""
         try:
-            if self.console_port is not None and any(line.time_ns >= self.on_ns for line in self.console_port.lines()):
+            lines = self.console_port.lines() if self.console_port is not None else ()
+            if any(line.time_ns >= self.test_ns for line in lines):
                 return False
-            found = (net.of_device(self.between(net, self.on_ns, NEVER)) for net in self.networks.values())
+            found = (net.of_device(self.between(net, self.test_ns, NEVER)) for net in self.networks.values())
             return not any(len(rows) for rows in found)
         except RigError:
             return False

@@ -31,12 +31,12 @@ class Desk:
     def __init__(self, folder):
         self.folder, self.rig = folder, folder / "rig.yaml"
 
-    def do(self, what, **order):
+    def do(self, order, /, **fields):
         """Raises AssertionError when the desk does not take the order."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(10)
             control.connect(str(self.folder / "control"))
-            control.sendall(json.dumps({"do": what, **order}).encode() + b"\n")
+            control.sendall(json.dumps({"do": order, **fields}).encode() + b"\n")
             answer = json.loads(control.makefile().readline())
         assert "error" not in answer, answer
         return answer

@@ -136,7 +136,7 @@ def test_a_silent_bench_never_costs_a_vendor_a_verdict(tmp_path, submission):
     assert done.verdict.decision is Decision.VOID
     (judged,) = done.verdict.requirements
     assert judged.outcome is Outcome.MISS
-    assert "nothing at all was heard since power-on" in judged.reason
+    assert "nothing at all was heard of the device" in judged.reason
 
 
 # ---------------------------------------------------------------- the rig file
