@@ -81,6 +81,48 @@ class Prompt:
         return said
 
 
+class Ended(BaseException):
+    """The line is gone, or the time is over. No Exception: the modem library would take it for a slow line and go on."""
+
+    def __init__(self, why: Exception) -> None:
+        self.why = why
+
+
+class Line:
+    """A borrowed console as the modem library reads and writes it."""
+
+    def __init__(self, port: SerialPort, deadline: float, tell: Callable[[str], None]) -> None:
+        self.port, self.deadline, self.tell = port, deadline, tell
+        self.waiting, self.tenth = bytearray(b"C"), 0  # the "C" that was heard
+
+    def read(self, size: int, timeout: float | None = None) -> bytes | None:
+        limit = min(self.deadline, time.monotonic() + (timeout or 1.0))
+        while len(self.waiting) < size and time.monotonic() < limit:
+            try:
+                self.waiting += self.port.receive(max(0.0, min(0.1, limit - time.monotonic())))
+            except RigError as error:
+                raise Ended(error) from None
+        if time.monotonic() >= self.deadline:
+            raise Ended(Step("it took too long"))
+        taken = bytes(self.waiting[:size])
+        del self.waiting[:size]
+        return taken or None
+
+    def write(self, data: bytes, timeout: float | None = None) -> int:
+        try:
+            for at in range(0, len(data), PIECE):
+                self.port.send(bytes(data[at : at + PIECE]))
+        except RigError as error:
+            raise Ended(error) from None
+        return len(data)
+
+    def progress(self, index: int, name: str, total: int, sent: int) -> None:
+        tenth = 10 * sent // max(1, total)
+        if tenth > self.tenth:
+            self.tenth = tenth
+            self.tell(f"flash: {10 * tenth} %")
+
+
 def crc_in(text: str) -> int | None:
     """The checksum in the output of U-Boot's crc32.
 
@@ -202,34 +244,16 @@ class UBootFlasher:
 
     def send(self, prompt: Prompt, image: bytes, bench: Bench) -> None:
         """YMODEM to `loady`, whose "C" says that it is ready."""
-        port = prompt.port
-        port.send(f"loady {self.address:x}\n".encode())
-        prompt.wait(lambda text: text.endswith("C") and "\n" in text, self.command_s)
-        file, deadline, told = bench.work / "image.bin", time.monotonic() + self.load_s, [0]
+        prompt.port.send(f"loady {self.address:x}\n".encode())
+        prompt.wait(lambda text: text.endswith("C"), self.command_s)
+        file = bench.work / "image.bin"
         file.write_bytes(image)
-        waiting = bytearray()
-
-        def read(size: int, timeout: float | None = None) -> bytes | None:
-            limit = min(deadline, time.monotonic() + (timeout or 1.0))
-            while len(waiting) < size and time.monotonic() < limit:
-                waiting.extend(port.receive(max(0.0, min(0.1, limit - time.monotonic()))))
-            taken = bytes(waiting[:size])
-            del waiting[:size]
-            return taken or None
-
-        def write(data: bytes, timeout: float | None = None) -> int:
-            for at in range(0, len(data), PIECE):
-                port.send(bytes(data[at : at + PIECE]))
-            return len(data)
-
-        def tell(index: int, name: str, total: int, sent: int) -> None:
-            tenth = 10 * sent // max(1, total)
-            if tenth > told[0]:
-                told[0] = tenth
-                bench.tell(f"flash: {10 * tenth} %")
-
-        modem = ModemSocket(read, write, ProtocolType.YMODEM)
-        if not modem.send([str(file)], callback=tell):
+        line = Line(prompt.port, time.monotonic() + self.load_s, bench.tell)
+        try:
+            whole = ModemSocket(line.read, line.write, ProtocolType.YMODEM).send([str(file)], callback=line.progress)
+        except Ended as error:
+            raise error.why from None
+        if not whole:
             raise Step("YMODEM did not come to its end: is the baud rate right, and the line without noise?")
         prompt.wait(prompt.prompted, self.command_s, b"\n", 1.0)
         prompt.clean()
