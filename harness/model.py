@@ -168,6 +168,7 @@ class Profile:
     conditional: tuple[str, ...] = ()  # mandatory where the feature is declared
     recommended: tuple[str, ...] = ()
     limit_s: float = 600.0  # wall-clock limit for the run
+    ready_s: float = 30.0  # how long a device may take to be ready before the tests give it up
 
 
 @noun
@@ -221,6 +222,7 @@ class Plan:
     digests: Mapping[str, str]
     suites: tuple[str, ...]
     limit_s: float
+    ready_s: float = 30.0
     signable: bool = True
     instruments: tuple[Instrument, ...] = ()
     bracketed: bool = False  # a golden item is checked before and after

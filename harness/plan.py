@@ -125,6 +125,7 @@ def settle(
         digests=digests,
         suites=profile.suites,
         limit_s=profile.limit_s,
+        ready_s=profile.ready_s,
         signable=only is None,
         instruments=rig.instruments,
         bracketed=rig.golden is not None and rig.golden.bracket,

@@ -27,7 +27,6 @@ from harness.scenario import Scenario, cases, catalogue
 from harness.suite import profile_file
 from harness.vehicle import Vehicle
 
-READY_S = 30.0
 SETTLE_S = 0.5
 
 
@@ -230,7 +229,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     for net in networks.values():
         net.start()
     vehicle.time_ns = vehicle.test_ns = power.on() if power else begin(run, ports, networks)
-    wait_ready(vehicle)
+    wait_ready(vehicle, run.plan.ready_s)
     return vehicle
 
 
@@ -242,15 +241,15 @@ def begin(run: Run, ports: Mapping[str, Any], networks: Mapping[str, Network]) -
     return time_ns
 
 
-def wait_ready(vehicle: Vehicle) -> None:
+def wait_ready(vehicle: Vehicle, within_s: float) -> None:
     """By the ready line after power-on; where nobody reads a console, by the first diagnostic answer, else the first frame."""
     console, diagnostics = vehicle.interface.console, vehicle.interface.diagnostics
     if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
-        vehicle.console_line(console.ready, within_s=READY_S)
+        vehicle.console_line(console.ready, within_s=within_s)
     elif diagnostics is not None:
-        answered(vehicle, diagnostics, within_s=READY_S)
+        answered(vehicle, diagnostics, within_s=within_s)
     else:
-        vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=READY_S)
+        vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=within_s)
 
 
 @pytest.fixture
@@ -263,7 +262,7 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     powered.test_ns = powered.time_ns
     if request.node.get_closest_marker("fresh"):
         powered.power_cycle()
-        wait_ready(powered)
+        wait_ready(powered, run.plan.ready_s)
     yield powered
     powered.restore()
     powered.pass_time(SETTLE_S)

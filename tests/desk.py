@@ -13,6 +13,7 @@ version: "1"
 suites: [common, cockpit]
 conditional: [BOOT-READY-001, COCKPIT-GEAR-001]
 limit_s: 90
+ready_s: 8
 """
 
 

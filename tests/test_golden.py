@@ -129,7 +129,9 @@ def test_a_silent_bench_never_costs_a_vendor_a_verdict(tmp_path, submission):
             text.replace("kind: virtual", "kind: bench").replace('  diag: {use: "adapters.uds:UdsOverCan"}\n', "")
         )
         matrix = tmp_path / "matrix.yaml"
-        matrix.write_text('name: matrix\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 90\n')
+        matrix.write_text(
+            'name: matrix\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 90\nready_s: 4\n'
+        )
         certificate.new_key(tmp_path / "lab.pem")
         here.do("bitrate", rate=250_000)
         done = certify.certify(submission, str(file), tmp_path / "runs", profile=str(matrix), key=tmp_path / "lab.pem")

@@ -32,7 +32,7 @@ mandatory: [CAN-MATRIX-001]
 conditional: [{chosen}]
 limit_s: 400
 """
-DRIVEN = 7  # requirements of driving assistance a day and vendor; `python -m tests.real_time` drives them all
+DRIVEN = 4  # requirements of driving assistance a day and vendor; `python -m tests.real_time` drives them all
 KILLS = 50
 TARGETS = {"pytest": b"-m\0pytest", "bus": b"adapters.can_process", "artefact": b"item/artefact"}
 RUN_S = 90
