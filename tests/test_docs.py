@@ -1,5 +1,7 @@
 """The documentation's examples run: console blocks as typed, YAML through the loaders, Python through the interpreter."""
 
+import dataclasses
+import importlib
 import os
 import re
 import shlex
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import shape
+from harness import rig, shape
 from harness.cli import NOUNS
 from harness.paths import ROOT
 
@@ -50,9 +52,34 @@ def test_what_the_pages_type_says_what_they_show(load, text, folder):
 
 
 @pytest.mark.parametrize(("load", "text"), blocks("yaml"))
-def test_yaml_on_the_pages_loads(load, text):
+def test_yaml_on_the_pages_loads(load, text, tmp_path):
     document = shape.Document("page", text)
     assert shape.load(NOUNS[load], document) is not None, document.mistakes
+    if load == "rig":  # with all its recipes and their fields
+        (tmp_path / "golden" / "cockpit").mkdir(parents=True)
+        (tmp_path / "rig.yaml").write_text(text, encoding="utf-8")
+        rig.load(tmp_path / "rig.yaml")
+
+
+def recipes():
+    """Every recipe of the product: (import path, its fields)."""
+    for file in sorted((ROOT / "adapters").glob("*.py")):
+        module = importlib.import_module(f"adapters.{file.stem}")
+        for name, one in vars(module).items():
+            mine = isinstance(one, type) and one.__module__ == module.__name__
+            if mine and dataclasses.is_dataclass(one) and (hasattr(one, "open") or hasattr(one, "reserve")):
+                yield f"adapters.{file.stem}:{name}", [f.name for f in dataclasses.fields(one)]
+
+
+def test_every_recipe_and_every_field_of_it_is_on_the_page():
+    page = (ROOT / "docs" / "add-a-rig.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("|") and "`adapters." in line}
+    for use, fields in recipes():
+        if "replay" in use:
+            continue
+        assert use in rows, use
+        for field in fields:
+            assert re.search(rf"\b{field}\b", rows[use]), (use, field)
 
 
 @pytest.mark.parametrize(("load", "text"), blocks("python"))
