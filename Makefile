@@ -3,13 +3,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: certify test bench mutants scenarios clean
+PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu
+
+.PHONY: certify test packages bench mutants scenarios clean
 
 certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
 
 test: $(STAMP)               ## everything that CI runs
 	$(BIN)/tox run
+
+packages:                    ## Debian, as root: what the tests of benches need beside Python
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES)
 
 bench: $(STAMP)              ## the figures of the README, beside their peers
 	$(BIN)/python -m benchmarks
