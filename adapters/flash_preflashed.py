@@ -1,13 +1,11 @@
 """A target that somebody else has flashed: the rig puts nothing on it and identifies what is there, by reading it back."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from adapters import commands
 from adapters.flash_command import digest_in
-from adapters.flash_uds import Flashed
+from adapters.flashing import Flashed, image_of
 from adapters.identify import identified
 from harness.errors import DeviceError, RigError
 from harness.model import noun
@@ -37,9 +35,8 @@ class Preflashed:
         yield Flashed(arrival)
 
     def by_digest(self, bench: Bench) -> Arrival:
-        image = Path(bench.item.files["application"])
-        digest = hashlib.sha256(image.read_bytes()).hexdigest()
-        values = {"artefact": str(image), "sha256": digest}
+        _, digest = image_of(bench)
+        values = {"artefact": bench.item.files["application"], "sha256": digest}
         digest_in(commands.run(self.command, self.limit_s, values), digest, self.command[0])
         return Arrival(how=f"preflashed, its SHA-256 read back with {self.command[0]}", sha256=digest)
 
@@ -54,5 +51,4 @@ class Preflashed:
             raise RigError(
                 f"port {name}: the submission declares no identification to read back (interface.diagnostics)"
             )
-        digest = hashlib.sha256(Path(bench.item.files["application"]).read_bytes()).hexdigest()
-        return Arrival(how=f"preflashed; the device says of itself: {said}", sha256=digest)
+        return Arrival(how=f"preflashed; the device says of itself: {said}", sha256=image_of(bench)[1])

@@ -1,7 +1,6 @@
 """Put the image on the target through U-Boot on its console: load it into memory, write it with U-Boot's commands, read it back."""
 
 import hashlib
-import json
 import re
 import shutil
 import time
@@ -15,17 +14,13 @@ from ymodem.Protocol import ProtocolType
 from ymodem.Socket import ModemSocket
 
 from adapters.console_serial import SerialPort
-from adapters.flash_uds import Flashed
+from adapters.flashing import Flashed, Step, image_of, until_flashed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench
 
 PIECE = 512
 QUIET_S, MOST_QUIET = 0.3, 1000
-
-
-class Step(Exception):
-    """A step did not succeed: what was typed, and what came."""
 
 
 class Prompt:
@@ -158,37 +153,12 @@ class UBootFlasher:
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
-        image = Path(bench.item.files["application"]).read_bytes()
-        digest = hashlib.sha256(image).hexdigest()
-        power = bench.ports[self.power] if self.power is not None else None
-        mark = bench.memory / f"{name}-interrupted.json"
-        if mark.is_file():
-            bench.tell("flash: the last flashing did not end; starting again")
-        mark.write_text(json.dumps({"sha256": digest}) + "\n", encoding="utf-8")
-        failed: list[str] = []
-        while len(failed) < self.attempts:
-            try:
-                self.attempt(image, bench, power)
-                break
-            except Step as error:
-                failed.append(str(error))
-                bench.tell(f"flash: attempt {len(failed)} failed: {error}")
-        else:
-            raise RigError(
-                f"port {name}: U-Boot did not take the image in {self.attempts} attempts ({'; '.join(dict.fromkeys(failed))})."
-                " A person must look at the bench before the next run"
-            )
-        mark.unlink()
-        if power is not None:
-            power.off()
-        how = f"written by U-Boot ({self.load}), its checksum read back"
-        yield Flashed(Arrival(how=how, sha256=digest))
+        image, digest = image_of(bench)
+        until_flashed(name, bench, self.power, self.attempts, lambda: self.attempt(image, bench))
+        yield Flashed(Arrival(how=f"written by U-Boot ({self.load}), its checksum read back", sha256=digest))
 
-    def attempt(self, image: bytes, bench: Bench, power: object) -> None:
-        """Power on, catch the prompt, load, write, read back."""
-        if power is not None:
-            power.off()  # type: ignore[attr-defined]
-            power.on()  # type: ignore[attr-defined]
+    def attempt(self, image: bytes, bench: Bench) -> None:
+        """Catch the prompt, load, write, read back."""
         with bench.ports[self.console].borrowed() as port:
             prompt = Prompt(port, self.prompt, self.stop)
             self.say("U-Boot's prompt", lambda: prompt.catch(self.prompt_s))
@@ -199,13 +169,16 @@ class UBootFlasher:
             values = {"address": f"{self.address:x}", "size": f"{len(image):x}", "blocks": f"{blocks:x}"}
             for command in self.write:
                 bench.tell(f"flash: {command.format_map(values)}")
-                self.say("write", lambda command=command: prompt.checked(command.format_map(values), self.command_s))  # type: ignore[misc]
-            clear = (
-                f"mw.b {self.address:x} 0 {len(image):x}"  # so that what is compared comes from the target's storage
-            )
-            for command in (clear, *(c.format_map(values) for c in self.verify)):
-                self.say("read back", lambda command=command: prompt.checked(command, self.command_s))  # type: ignore[misc]
+                self.typed("write", prompt, command.format_map(values))
+            self.typed(
+                "clear", prompt, f"mw.b {self.address:x} 0 {len(image):x}"
+            )  # what is compared comes from the storage
+            for command in self.verify:
+                self.typed("read back", prompt, command.format_map(values))
             self.say("the image on the target", lambda: self.compare(prompt, image))
+
+    def typed(self, step: str, prompt: Prompt, command: str) -> None:
+        self.say(step, lambda: prompt.checked(command, self.command_s))
 
     @staticmethod
     def say(step: str, action: Callable[[], object]) -> None:

@@ -1,13 +1,11 @@
 """Put the image on the target over UDS (ISO 14229-1, clause 14 and annex of the boot loader's sequence), check it, activate it."""
 
 import hashlib
-import json
 import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import udsoncan
@@ -20,6 +18,7 @@ from udsoncan.exceptions import (
 )
 
 from adapters import commands
+from adapters.flashing import Flashed, Step, image_of, until_flashed
 from adapters.identify import identified
 from harness.errors import DeviceError, RigError
 from harness.model import noun
@@ -29,19 +28,6 @@ SAID_NO = (NegativeResponseException, TimeoutException, InvalidResponseException
 PROGRAMMING = 2
 ASK_S = 0.3
 TELL_EVERY = 0.1
-
-
-class Flashed:
-    """An image that was put on the target."""
-
-    uncertainty_ns = 0
-
-    def __init__(self, arrival: Arrival) -> None:
-        self.arrival = arrival
-
-
-class Step(Exception):
-    """A step of the sequence did not succeed."""
 
 
 class Programming:
@@ -193,58 +179,28 @@ class UdsFlasher:
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
-        arrival = self.flash(name, bench)
-        if self.power is not None:
-            bench.ports[self.power].off()
-        yield Flashed(arrival)
+        image, digest = image_of(bench)
+        client, said = self.client(bench.ports[self.on].link), [""]
 
-    def flash(self, name: str, bench: Bench) -> Arrival:
-        """Until it is on the target and identified; every attempt but the first begins with a power cycle."""
-        image = Path(bench.item.files["application"]).read_bytes()
-        digest = hashlib.sha256(image).hexdigest()
-        client = self.client(bench.ports[self.on].link)
-        mark = bench.memory / f"{name}-interrupted.json"
-        if mark.is_file():
-            bench.tell(
-                f"flash: the last flashing did not end ({mark.read_text(encoding='utf-8').strip()}); starting again"
-            )
-        mark.write_text(json.dumps({"sha256": digest}) + "\n", encoding="utf-8")
-        failed: list[str] = []
-        while len(failed) < self.attempts:
-            try:
-                self.attempt(client, image, bench, again=bool(failed))
-            except Step as error:
-                failed.append(str(error))
-                bench.tell(f"flash: attempt {len(failed)} failed: {error}")
-                continue
-            mark.unlink()
-            return Arrival(how=self.how(bench, len(failed) + 1), sha256=digest)
-        raise RigError(
-            f"port {name}: the device could not be flashed in {self.attempts} attempts ({'; '.join(dict.fromkeys(failed))})."
-            " It may be without an application: a person must look at the bench before the next run"
-        )
+        def attempt() -> None:
+            if not alive(client, self.boot_s):
+                raise Step(f"the device does not answer within {self.boot_s:g} s of power-on")
+            bench.tell(f"flash: {len(image)} bytes over UDS")
+            Programming(self, client, image, bench.tell).run()
+            if not alive(client, self.boot_s):
+                raise Step(f"the device does not answer within {self.boot_s:g} s of its reset")
+            said[0] = self.identified(bench)
 
-    def how(self, bench: Bench, attempts: int) -> str:
-        """In words, with what the device says of itself now."""
+        attempts = until_flashed(name, bench, self.power, self.attempts, attempt)
+        checked = "" if self.check is None else ", checked by the device"
+        yield Flashed(Arrival(how=f"flashed over UDS in {attempts} attempt(s){checked}; {said[0]}", sha256=digest))
+
+    def identified(self, bench: Bench) -> str:
+        """What the device says of itself now, in words. Raises RigError when it is not what the submission says."""
         try:
-            said = identified(bench.item, bench.ports[self.on], self.boot_s)
+            return identified(bench.item, bench.ports[self.on], self.boot_s) or "no identification is declared"
         except DeviceError as error:
             raise RigError(f"the image is on the target, and yet {error}") from error
-        checked = "" if self.check is None else ", checked by the device"
-        return f"flashed over UDS in {attempts} attempt(s){checked}; {said or 'no identification is declared'}"
-
-    def attempt(self, client: Client, image: bytes, bench: Bench, *, again: bool) -> None:
-        power = bench.ports[self.power] if self.power is not None else None
-        if power is not None:
-            if again:
-                power.off()
-            power.on()
-        if not alive(client, self.boot_s):
-            raise Step(f"the device does not answer on {bench.item.interface.diagnostics.bus} within {self.boot_s:g} s")  # type: ignore[union-attr]
-        bench.tell(f"flash: {len(image)} bytes over UDS")
-        Programming(self, client, image, bench.tell).run()
-        if not alive(client, self.boot_s):
-            raise Step(f"the device does not answer within {self.boot_s:g} s of its reset")
 
     def client(self, link: Any) -> Client:
         config: Any = {
@@ -254,5 +210,6 @@ class UdsFlasher:
             "use_server_timing": False,
             "logger_name": "shipei.uds",
         }
-        logging.getLogger("shipei.uds").addHandler(logging.NullHandler())  # what goes wrong is told by us
-        return Client(link, config={**udsoncan.configs.default_client_config, **config}, request_timeout=None)
+        client = Client(link, config={**udsoncan.configs.default_client_config, **config}, request_timeout=None)
+        client.logger.addHandler(logging.NullHandler())  # what goes wrong is told by us
+        return client

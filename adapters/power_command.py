@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from adapters.commands import run
+from adapters.switching import timed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench
@@ -28,13 +29,10 @@ class Switch:
     def turn(self, on: bool) -> int:
         if on is self.powered:
             return time.monotonic_ns()
-        before_ns = time.monotonic_ns()
-        run(self.recipe.on if on else self.recipe.off, self.recipe.limit_s)
-        after_ns = time.monotonic_ns()
+        at_ns = timed(self, lambda: run(self.recipe.on if on else self.recipe.off, self.recipe.limit_s))
         self.powered = on
-        self.uncertainty_ns = max(self.uncertainty_ns, (after_ns - before_ns) // 2)
         self.check()
-        return (before_ns + after_ns) // 2
+        return at_ns
 
     def check(self) -> None:
         if not self.recipe.state:

@@ -1,11 +1,11 @@
 """A device that is held in reset by a modem line of its console: DTR or RTS, where it is wired so."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from adapters.console_serial import FAILURES, SerialPort
+from adapters.switching import timed
 from adapters.words import serial_trouble
 from harness.errors import RigError
 from harness.model import noun
@@ -26,14 +26,10 @@ class ResetLine:
         return self.turn(False)
 
     def turn(self, on: bool) -> int:
-        before_ns = time.monotonic_ns()
         try:
-            setattr(self.console.serial, self.recipe.line, on is self.recipe.inverted)
+            return timed(self, lambda: setattr(self.console.serial, self.recipe.line, on is self.recipe.inverted))
         except FAILURES as error:
             raise RigError(serial_trouble(f"does not switch {self.recipe.line}", self.console.url, error)) from error
-        after_ns = time.monotonic_ns()
-        self.uncertainty_ns = max(self.uncertainty_ns, (after_ns - before_ns) // 2)
-        return (before_ns + after_ns) // 2
 
     def check(self) -> None:
         """A line has no read-back; a console that is gone tells itself."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.switching import timed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench
@@ -28,12 +29,10 @@ class Person:
     def turn(self, on: bool) -> int:
         if on is self.powered:
             return time.monotonic_ns()
-        before_ns = time.monotonic_ns()
-        ask(f"Switch the supply of {self.recipe.what} {'ON' if on else 'OFF'}, then press Enter", self.recipe)
-        after_ns = time.monotonic_ns()
+        text = f"Switch the supply of {self.recipe.what} {'ON' if on else 'OFF'}, then press Enter"
+        at_ns = timed(self, lambda: ask(text, self.recipe))
         self.powered = on
-        self.uncertainty_ns = max(self.uncertainty_ns, (after_ns - before_ns) // 2)
-        return (before_ns + after_ns) // 2
+        return at_ns
 
     def check(self) -> None:
         """Nobody to ask."""

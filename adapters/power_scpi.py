@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from adapters.scpi import Instrument, connected
+from adapters.switching import timed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench
@@ -95,18 +96,21 @@ class Output:
 
     def switch(self, on: bool) -> int:
         self.select()
-        before_ns = time.monotonic_ns()
-        self.instrument.tell(f"OUTP {'ON' if on else 'OFF'}")
-        said = self.instrument.ask("OUTP?")
-        after_ns = time.monotonic_ns()
+        said = ""
+
+        def turn() -> None:
+            nonlocal said
+            self.instrument.tell(f"OUTP {'ON' if on else 'OFF'}")
+            said = self.instrument.ask("OUTP?")
+
+        at_ns = timed(self, turn)
         if (said in ("1", "ON")) is not on:
             raise RigError(
                 f"the supply {self.instrument.resource} says its output is {said!r} after OUTP {'ON' if on else 'OFF'}:"
                 " is it locked, in protection, or driven by somebody else?"
             )
         self.powered = on
-        self.uncertainty_ns = max(self.uncertainty_ns, (after_ns - before_ns) // 2)
-        return (before_ns + after_ns) // 2
+        return at_ns
 
     def settle(self, low: float, high: float) -> None:
         deadline = time.monotonic() + self.recipe.settle_s

@@ -167,6 +167,23 @@ def test_a_serial_supply_speaks_the_same(served, bench, tmp_path):
         relay.wait()
 
 
+def test_a_device_file_speaks_the_same(served, bench, tmp_path):
+    """The kernel's USBTMC file is a character device that is read whole answers at a time; so is a raw terminal, near enough."""
+    link = tmp_path / "usbtmc0"
+    relay = subprocess.Popen([needs("socat"), f"PTY,link={link},raw,echo=0", f"TCP:127.0.0.1:{served.port}"])
+    try:
+        deadline = time.monotonic() + 5
+        while not link.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with ScpiSupply(resource=str(link)).open("power", bench) as power:
+            power.on()
+            assert served.fed[-1] is True
+            assert power.about.startswith("Shipei,Desk Supply")
+    finally:
+        relay.kill()
+        relay.wait()
+
+
 # ---------------------------------------------------------------- a lab's programs, a person, a line
 
 RELAY = """import sys, pathlib

@@ -145,6 +145,23 @@ def test_rfc2217_through_a_real_server_with_line_settings(tmp_path):
             server.wait()
 
 
+def test_a_console_on_a_socket(tmp_path):
+    """A terminal server that passes bytes on, without RFC 2217."""
+    with cable(tmp_path) as (ends, _):
+        server = subprocess.Popen([needs("socat"), "TCP-LISTEN:27403,bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"])
+        try:
+            time.sleep(0.5)
+            recipe = SerialConsole(url="socket://127.0.0.1:27403")
+            with recipe.open("c", bench(tmp_path)) as port, device(ends[0]) as far:
+                os.write(far, b"over a socket\n")
+                wait(lambda: texts(port) == ["over a socket"])
+                port.write("back\n")
+                assert wait(lambda: os.read(far, 100)) == b"back\n"
+        finally:
+            server.kill()
+            server.wait()
+
+
 def connects(port):
     try:
         socket.create_connection(("127.0.0.1", port), 0.2).close()
