@@ -47,6 +47,14 @@ def waited(acquire: Callable[[], str], limit_s: float, every_s: float, tell: Cal
         time.sleep(every_s)
 
 
+def given_back(give_back: Callable[[], object], tell: Callable[[str], None]) -> None:
+    """A reservation that cannot be given back is told and costs no verdict: the run is over."""
+    try:
+        give_back()
+    except RigError as error:
+        tell(f"the reservation could not be given back: {error}")
+
+
 @noun
 class CommandLease:
     """`acquire` is tried until it succeeds; `check` fails when the bench is no longer ours. {rig} is the rig's name."""
@@ -81,4 +89,4 @@ class CommandLease:
             yield watched
         finally:
             watched.close()
-            run(self.release, self.limit_s, values)
+            given_back(lambda: run(self.release, self.limit_s, values), tell)

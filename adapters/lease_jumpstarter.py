@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.commands import run
-from adapters.lease_command import Watched, waited
+from adapters.lease_command import Watched, given_back, waited
 from harness.errors import RigError
 from harness.model import noun
 
@@ -41,7 +41,7 @@ class JumpstarterLease:
             finally:
                 watched.close()
         finally:
-            run((*self.jmp, "delete", "leases", name), self.limit_s)
+            given_back(lambda: run((*self.jmp, "delete", "leases", name), self.limit_s), tell)
 
     @property
     def duration(self) -> str:

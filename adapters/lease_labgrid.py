@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from adapters.labgrid_messages import messages
-from adapters.lease_command import Watched, waited
+from adapters.lease_command import Watched, given_back, waited
 from harness.errors import RigError
 from harness.model import noun
 
@@ -111,7 +111,8 @@ class LabgridPlace:
                 finally:
                     watched.close()
                     if not watched.lost:
-                        session.call("ReleasePlace", session.m.ReleasePlaceRequest(placename=self.place, fromuser=user))
+                        back = session.m.ReleasePlaceRequest(placename=self.place, fromuser=user)
+                        given_back(lambda: session.call("ReleasePlace", back), tell)
         finally:
             session.close()
 
@@ -142,7 +143,8 @@ class LabgridPlace:
             yield poll
         finally:
             if not session.broken:
-                session.call("CancelReservation", m.CancelReservationRequest(token=token))
+                cancel = m.CancelReservationRequest(token=token)
+                given_back(lambda: session.call("CancelReservation", cancel), tell)
 
     def look(self, session: Coordinator, user: str, poll: Callable[[], Any]) -> None:
         if session.broken:

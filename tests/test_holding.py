@@ -226,6 +226,14 @@ def test_a_labs_own_programs_reserve_watch_and_release(tool):
     assert not state.exists()
 
 
+def test_a_reservation_that_cannot_be_given_back_is_told(tool):
+    recipe, state = tool
+    said = []
+    with recipe().reserve("bench-07", said.append):
+        state.unlink()
+    assert any("the reservation could not be given back" in what for what in said)
+
+
 def test_a_reservation_that_is_lost_ends_the_run_at_once_void_and_safe(tmp_path, tool):
     recipe, state = tool
     submission = build.build(tmp_path / "s")

@@ -148,7 +148,9 @@ def test_rfc2217_through_a_real_server_with_line_settings(tmp_path):
 def test_a_console_on_a_socket(tmp_path):
     """A terminal server that passes bytes on, without RFC 2217."""
     with cable(tmp_path) as (ends, _):
-        server = subprocess.Popen([needs("socat"), "TCP-LISTEN:27403,bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"])
+        server = subprocess.Popen(
+            [needs("socat"), "TCP-LISTEN:27403,bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"]
+        )
         try:
             time.sleep(0.5)
             recipe = SerialConsole(url="socket://127.0.0.1:27403")
