@@ -228,7 +228,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     run.vehicle = vehicle
     for net in networks.values():
         net.start()
-    vehicle.time_ns = vehicle.test_ns = power.on() if power else begin(run, ports, networks)
+    vehicle.time_ns = power.on() if power else begin(run, ports, networks)
     wait_ready(vehicle, run.plan.ready_s)
     return vehicle
 
@@ -259,7 +259,6 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
     powered.time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in powered.networks.values())
     run.write("started", time_ns=powered.time_ns)
-    powered.test_ns = powered.time_ns
     if request.node.get_closest_marker("fresh"):
         powered.power_cycle()
         wait_ready(powered, run.plan.ready_s)

@@ -123,7 +123,7 @@ def test_a_void_run_is_3(certified, tmp_path):
 def test_rig_check_says_which_port_fails(tmp_path):
     done = shipei("rig", "check", "sim", "--json")
     assert done.returncode == 0
-    assert {row["port"]: row["says"].split(",")[0] for row in json.loads(done.stdout)} == dict.fromkeys(
+    assert {row["port"]: row["says"].split(",")[0] for row in json.loads(done.stdout)["ports"]} == dict.fromkeys(
         ("power", "console", "body", "adas"), "open"
     )
     text = (
@@ -136,7 +136,7 @@ def test_rig_check_says_which_port_fails(tmp_path):
     )
     (tmp_path / "broken.yaml").write_text(text)
     done = shipei("rig", "check", tmp_path / "broken.yaml", "--json")
-    rows = {row["port"]: row for row in json.loads(done.stdout)}
+    rows = {row["port"]: row for row in json.loads(done.stdout)["ports"]}
     assert done.returncode == 3
     assert "/dev/nothing does not open" in rows["console"]["says"]
 
