@@ -18,6 +18,7 @@ from harness import (
     show,
     suite,
     sweep,
+    vcan_command,
     verdicts,
 )
 from harness import run as runs
@@ -50,6 +51,7 @@ key_app = typer.Typer(help="Signing keys.", no_args_is_help=True)
 app.add_typer(rig_app, name="rig")
 app.add_typer(submission_app, name="submission")
 app.add_typer(key_app, name="key")
+vcan_command.add_to(app)
 
 NOUNS: dict[str, Any] = {
     "submission": Submission,

@@ -24,7 +24,7 @@ Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for 
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Build the Allure report afterwards.")]
 
 
-def command(where: typer.Typer, name: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
+def command(where: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., int]], Callable[..., None]]:
     """A command that returns its exit code; what it raises becomes a message for people and the right code."""
 
     def register(function: Callable[..., int]) -> Callable[..., None]:
@@ -47,7 +47,7 @@ def command(where: typer.Typer, name: str) -> Callable[[Callable[..., int]], Cal
                 code = 3
             raise typer.Exit(code)
 
-        where.command(name)(wrapped)
+        where.command(name, **settings)(wrapped)
         return wrapped
 
     return register
