@@ -11,12 +11,14 @@ import select
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import can
 import numpy as np
 
+from adapters.can_socket import SocketWire
 from adapters.can_state import Condition
 from adapters.can_timing import revived
 from adapters.hub import SYNC
@@ -32,7 +34,6 @@ from harness.trace import PACK, Trace
 
 BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
 ECHOES = {
-    "socketcan",
     "virtual",
     "udp_multicast",
     "kvaser",
@@ -49,9 +50,13 @@ class Wire(Protocol):
     trace: Trace
     stall_ns: int
     errors: int
+    ours: set[int]  # identifiers that another socket of the bench sends
 
     @property
     def lost(self) -> int: ...
+
+    def cycles(self) -> "Cycles":
+        """What sends its cyclic frames."""
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None: ...
 
@@ -67,13 +72,72 @@ class Wire(Protocol):
         """How sure the mapping of stamps is: clock_ns, drift_ppm."""
 
 
+class Cycles(Protocol):
+    """Cyclic frames. Counters go on when payloads change, and where a closed loop left them."""
+
+    def change(self, identifier: int, period_ns: int, payloads: list[bytes], flags: int, count: int) -> None:
+        """Start or change one; `count` is how often it has been sent so far, if it is new."""
+
+    def stop(self, identifier: int) -> int | None:
+        """How often it has been sent; None if it is not sent."""
+
+    def send(self, now_ns: int) -> None:
+        """Send what is due."""
+
+    @property
+    def due_ns(self) -> int | None:
+        """When something is due next; None if nothing is, or the kernel sees to it."""
+
+
+class TimedCycles:
+    """Cyclic frames by this process's clock."""
+
+    def __init__(self, transmit: Callable[[int, int, bytes], None]) -> None:
+        self.transmit = transmit
+        self.known: dict[int, list[Any]] = {}  # id -> [generation, period_ns, payloads, flags, counter]
+        self.due: list[tuple[int, int, int]] = []  # (due_ns, id, generation)
+
+    def change(self, identifier: int, period_ns: int, payloads: list[bytes], flags: int, count: int) -> None:
+        before = self.known.get(identifier)
+        if before is not None and before[1] == period_ns:
+            before[2], before[3] = payloads, flags
+            return
+        generation = before[0] + 1 if before else 0
+        self.known[identifier] = [generation, period_ns, payloads, flags, before[4] if before else count]
+        heapq.heappush(self.due, (time.monotonic_ns(), identifier, generation))
+
+    def stop(self, identifier: int) -> int | None:
+        cycle = self.known.pop(identifier, None)
+        return cycle[4] if cycle else None
+
+    def send(self, now_ns: int) -> None:
+        while self.due and self.due[0][0] <= now_ns:
+            self.send_one(heapq.heappop(self.due))
+
+    def send_one(self, entry: tuple[int, int, int]) -> None:
+        due_ns, identifier, generation = entry
+        cycle = self.known.get(identifier)
+        if cycle is None or cycle[0] != generation:
+            return
+        self.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
+        cycle[4] += 1
+        next_ns = due_ns + cycle[1]
+        now_ns = time.monotonic_ns()
+        if next_ns < now_ns - 10 * cycle[1]:  # after a long stall do not send a burst
+            next_ns = now_ns
+        heapq.heappush(self.due, (next_ns, identifier, generation))
+
+    @property
+    def due_ns(self) -> int | None:
+        return self.due[0][0] if self.due else None
+
+
 class Owner:
     """One bus: what is due to be sent, and how well this process is served by the host."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.cycles: dict[int, list[Any]] = {}  # id -> [generation, period_ns, payloads, flags, counter]
-        self.due: list[tuple[int, int, int]] = []  # (due_ns, id, generation)
+        self.cycles = wire.cycles()
         self.stall_ns = 0
         self.beat_ns = time.monotonic_ns()
         self.commands = b""
@@ -90,10 +154,10 @@ class Owner:
             self.stall_ns = max(self.stall_ns, now_ns - self.beat_ns - BEAT_NS)
             self.beat_ns = now_ns
             self.close_loop(now_ns)
-            while self.due and self.due[0][0] <= now_ns:
-                self.send_due(heapq.heappop(self.due))
+            self.cycles.send(now_ns)
             self.wire.beat()
-            wake_ns = min(self.due[0][0] if self.due else now_ns + BEAT_NS, now_ns + BEAT_NS)
+            due_ns = self.cycles.due_ns
+            wake_ns = now_ns + BEAT_NS if due_ns is None else min(due_ns, now_ns + BEAT_NS)
             wake_ns = min(wake_ns, self.loop.due_ns) if self.loop is not None else wake_ns
             self.wire.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
             self.obey()
@@ -103,7 +167,7 @@ class Owner:
         if self.loop is None:
             return
         if self.loop.due_ns <= now_ns:
-            taken = {i: cycle[4] for i in self.loop.takes if (cycle := self.cycles.pop(i, None)) is not None}
+            taken = {i: count for i in self.loop.takes if (count := self.cycles.stop(i)) is not None}
             if taken:
                 self.loop.begin(taken)
         rows = self.wire.trace.rows(self.heard)
@@ -114,19 +178,6 @@ class Owner:
             self.wire.transmit(identifier, flags, data)
         if self.loop.over:
             self.counts, self.loop = self.loop.counts(), None
-
-    def send_due(self, entry: tuple[int, int, int]) -> None:
-        due_ns, identifier, generation = entry
-        cycle = self.cycles.get(identifier)
-        if cycle is None or cycle[0] != generation:
-            return
-        self.wire.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
-        cycle[4] += 1
-        next_ns = due_ns + cycle[1]
-        now_ns = time.monotonic_ns()
-        if next_ns < now_ns - 10 * cycle[1]:  # after a long stall do not send a burst
-            next_ns = now_ns
-        heapq.heappush(self.due, (next_ns, identifier, generation))
 
     def obey(self) -> None:
         if not select.select([0], [], [], 0)[0]:
@@ -145,12 +196,16 @@ class Owner:
         if what == "send":
             self.wire.transmit(order["id"], order["flags"], bytes.fromhex(order["data"]))
         elif what == "cycle":
-            self.change_cycle(order)
+            payloads, identifier = [bytes.fromhex(p) for p in order["payloads"]], order["id"]
+            count = self.counts.pop(identifier, 0)
+            self.cycles.change(identifier, order["period_ns"], payloads, order["flags"], count)
         elif what == "couple":
             self.loop = closed_loop.Loop(shape.from_plain(closed_loop.Coupling, order["coupling"]))
             self.heard = self.wire.trace.count
         elif what == "stop":
-            self.cycles.pop(order["id"], None)
+            self.cycles.stop(order["id"])
+        elif what == "ours":
+            self.wire.ours.add(order["id"])
         elif what == "health":
             self.say_health()
         elif what == "close":
@@ -163,22 +218,6 @@ class Owner:
         say({"state": state, "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns, **wire.clock()})
         self.stall_ns = wire.stall_ns = wire.errors = 0
 
-    def change_cycle(self, order: dict[str, Any]) -> None:
-        payloads = [bytes.fromhex(p) for p in order["payloads"]]
-        before = self.cycles.get(order["id"])
-        if before is not None and before[1] == order["period_ns"]:
-            before[2], before[3] = payloads, order["flags"]
-            return
-        generation = before[0] + 1 if before else 0
-        self.cycles[order["id"]] = [
-            generation,
-            order["period_ns"],
-            payloads,
-            order["flags"],
-            before[4] if before else self.counts.pop(order["id"], 0),
-        ]
-        heapq.heappush(self.due, (time.monotonic_ns(), order["id"], generation))
-
 
 class HubWire:
     """On the hub: whole blocks, and SYNC records that tell up to when everything has been heard."""
@@ -187,6 +226,10 @@ class HubWire:
         self.trace, self.bus = trace, bus
         self.stall_ns, self.errors, self.lost = 0, 0, 0
         self.asked_ns, self.waiting = 0, False
+        self.ours: set[int] = set()
+
+    def cycles(self) -> Cycles:
+        return TimedCycles(self.transmit)
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None:
         self.bus.send_block(PACK.pack(0, identifier, flags & ~TX, 0, len(data), data), 5.0)
@@ -229,6 +272,10 @@ class DriverWire:
         self.stamps = Stamps()
         self.sent: deque[tuple[int, int]] = deque(maxlen=MOST_SENT)  # (id, when we sent it) of what is to come back
         self.condition = Condition(bus, interface, channel)
+        self.ours: set[int] = set()
+
+    def cycles(self) -> Cycles:
+        return TimedCycles(self.transmit)
 
     @property
     def lost(self) -> int:
@@ -289,6 +336,8 @@ def main(settings: dict[str, Any]) -> int:
             wire: Wire
             if isinstance(bus, HubBus):
                 wire = HubWire(trace, bus)
+            elif settings["bus"]["interface"] == "socketcan":
+                wire = SocketWire(trace, bus, str(settings["bus"]["channel"]))
             else:
                 wire = DriverWire(trace, bus, settings["bus"]["interface"], str(settings["bus"].get("channel", "")))
             say({"ready": True})

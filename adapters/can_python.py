@@ -34,7 +34,7 @@ class OwnedBus:
     reader: Reader
 
     def __init__(self, process: Process, name: str) -> None:
-        self.process, self.name = process, name
+        self.process, self.name, self.channel = process, name, ""  # the channel where it is the kernel's
         self.uncertainty_ns = 0
         self._said = b""
 
@@ -49,6 +49,10 @@ class OwnedBus:
         else:
             payloads = [p.hex() for p in cycle.payloads]
             self.order(do="cycle", id=identifier, period_ns=cycle.period_ns, payloads=payloads, flags=cycle.flags)
+
+    def also_ours(self, identifier: int) -> None:
+        """Another socket of the bench sends this identifier: its frames are ours."""
+        self.order(do="ours", id=identifier)
 
     def couple(self, loop: Coupled) -> None:
         self.order(do="couple", coupling=shape.dump(loop.coupling))
@@ -139,6 +143,8 @@ class PythonCan:
     def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:
         trace = bench.evidence / f"trace-{name}.bin"
         with owned(self.settings(name, bench), name, trace) as bus:
+            if self.interface == "socketcan":
+                bus.channel = self.channel or ""
             yield bus
 
     def settings(self, name: str, bench: Bench) -> dict[str, Any]:

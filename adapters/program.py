@@ -1,4 +1,4 @@
-"""An item that runs in real time as a process: any executable, its console on a PTY, its buses on the hub."""
+"""An item that runs in real time as a process: any executable, its console on a PTY, its buses on the hub or in the kernel."""
 
 import os
 import select
@@ -8,8 +8,9 @@ import subprocess
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import field
 from pathlib import Path
 
 from adapters.confine import confined, copied
@@ -144,11 +145,23 @@ def pty_pair() -> tuple[int, int]:
     return master, slave
 
 
+def where_buses_are(name: str, hub: str, channels: Mapping[str, str], bench: Bench) -> dict[str, str]:
+    """What an item is told in its environment: docs/submit-an-image.md. Raises RigError when the rig has no place for a bus."""
+    buses = bench.item.interface.buses
+    if not channels:
+        return {"SHIPEI_HUB": str(bench.ports[hub].path), "SHIPEI_BUSES": " ".join(buses)}
+    missing = [b for b in buses if b not in channels]
+    if missing:
+        raise RigError(f"port {name}: `can` says no channel for bus {missing[0]!r}, which the submission speaks")
+    return {"SHIPEI_CAN": " ".join(f"{b}={channels[b]}" for b in buses)}
+
+
 @noun
 class ProgramTarget:
-    """The item as a process on this host; `on` names the hub that carries its buses."""
+    """The item as a process on this host; `on` names the hub that carries its buses, or `can` the kernel's channel of each."""
 
     on: str = "hub"
+    can: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Program]:
@@ -157,11 +170,7 @@ class ProgramTarget:
         artefact = work / "artefact"
         shutil.copyfile(bench.item.files["application"], artefact)
         artefact.chmod(0o500)
-        environment = {
-            "SHIPEI_HUB": str(bench.ports[self.on].path),
-            "SHIPEI_BUSES": " ".join(bench.item.interface.buses),
-        }
-        program = Program(artefact, work, environment)
+        program = Program(artefact, work, where_buses_are(name, self.on, self.can, bench))
         try:
             yield program
         finally:

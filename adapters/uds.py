@@ -8,13 +8,12 @@ import isotp
 from udsoncan.connections import BaseConnection
 from udsoncan.exceptions import TimeoutException
 
+from adapters import can_isotp
 from harness.errors import DeviceError, RigError
 from harness.interface import DiagnosticsInterface
 from harness.model import noun
-from harness.ports import BRS, EXT, FD, TX, Answer, Bench, CanBus, Frame
-from harness.trace import show
+from harness.ports import BRS, EXT, FD, TX, Answer, Bench, CanBus, Diagnostics, Frame
 
-PENDING = 0x78
 SLICE_NS = 20_000_000  # how long it waits for a frame before it lets the transport look at its own timers
 SENDING_S = 30.0  # at most, for one request
 
@@ -39,7 +38,7 @@ class IsoTp(BaseConnection):
             "max_frame_size": 65_535,
         }
         self.layer = isotp.TransportLayerLogic(
-            rxfn=self.frame, txfn=self.put, address=address(where), error_handler=self.note, params=params
+            rxfn=self.frame, txfn=self.put, address=can_isotp.address(where), error_handler=self.note, params=params
         )
 
     def open(self) -> "IsoTp":
@@ -126,18 +125,6 @@ class IsoTp(BaseConnection):
         self.layer.stop_receiving()
 
 
-def address(where: DiagnosticsInterface) -> isotp.Address:
-    """The addressing of ISO 15765-2, 10.3."""
-    wide = "29bits" if where.extended else "11bits"
-    ids: dict[str, Any] = {"txid": where.request, "rxid": where.response}
-    if where.addressing == "extended":
-        ids |= {"target_address": where.target, "source_address": where.source}
-        return isotp.Address(getattr(isotp.AddressingMode, f"Extended_{wide}"), **ids)
-    if where.addressing == "mixed":
-        return isotp.Address(isotp.AddressingMode.Mixed_11bits, address_extension=where.target, **ids)
-    return isotp.Address(getattr(isotp.AddressingMode, f"Normal_{wide}"), **ids)
-
-
 class UdsPort:
     """The diagnostic server of the item, asked one request at a time."""
 
@@ -150,22 +137,25 @@ class UdsPort:
         try:
             self.link.specific_send(request, within_s)
             answer, pending = self.link.specific_wait_frame(within_s), 0
-            while len(answer) == 3 and answer[0] == 0x7F and answer[2] == PENDING:
+            while len(answer) == 3 and answer[0] == 0x7F and answer[2] == can_isotp.PENDING:
                 answer, pending = self.link.specific_wait_frame(within_s), pending + 1
         except TimeoutException as error:
-            rows = self.link.bus.rows(first)
-            ids = (self.link.where.request, self.link.where.response)
-            heard = show(rows[(rows["id"] == ids[0]) | (rows["id"] == ids[1])]) or "nothing"
+            heard = can_isotp.heard(self.link.bus.rows(first), self.link.where)
             raise DeviceError(f"{request.hex(' ')}: {error}; heard {heard}") from error
         return Answer(asked_ns=self.link.asked_ns or 0, time_ns=self.link.answered_ns, data=answer, pending=pending)
 
 
 @noun
 class UdsOverCan:
-    """The device's diagnostics on the bus, and with the identifiers, that its submission says."""
+    """The device's diagnostics on the bus, and with the identifiers, that its submission says.
+
+    `kernel`: the kernel's own ISO-TP (can-isotp), on a SocketCAN bus.
+    """
+
+    kernel: bool = False
 
     @contextmanager
-    def open(self, name: str, bench: Bench) -> Iterator[UdsPort]:
+    def open(self, name: str, bench: Bench) -> Iterator[Diagnostics]:
         where = bench.item.interface.diagnostics
         if where is None:
             raise RigError(f"port {name}: the submission says nothing of diagnostics (interface.diagnostics)")
@@ -174,4 +164,8 @@ class UdsOverCan:
             raise RigError(
                 f"port {name}: the submission's diagnostics are on bus {where.bus!r}; put that port above it"
             )
-        yield UdsPort(IsoTp(bus, where), bus.uncertainty_ns)
+        if self.kernel:
+            with can_isotp.opened(name, bus, where) as port:
+                yield port
+        else:
+            yield UdsPort(IsoTp(bus, where), bus.uncertainty_ns)

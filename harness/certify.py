@@ -53,11 +53,15 @@ def certify(
     with bench(rig_file, str(plan.combination), wait_s, watch) as (hold, golden):
         folder = new_folder(runs, folder_name(plan))
         run(plan, submission, rig_file, folder / RECORD, watch, hold, golden)
-    verdict = verdicts.of_record(folder / RECORD)
+    return decide(folder, key)
+
+
+def decide(folder: Path, key: Path | None = None) -> Certified:
+    """Judge a run's sealed record, and sign if it is certified and not signed yet."""
+    plan, verdict = record.load_plan(folder / RECORD), verdicts.of_record(folder / RECORD)
     verdicts.write(folder, verdict)
-    signed = None
-    if verdict.decision is Decision.CERTIFIED:
-        signed = folder / CERTIFICATE
+    signed = folder / CERTIFICATE if verdict.decision is Decision.CERTIFIED else None
+    if signed and not signed.is_file():
         certificate.write(signed, certificate.sign(plan, verdict, opened(folder / RECORD), key))
     return Certified(folder=folder, plan=plan, verdict=verdict, certificate=signed)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import (
+    campaign_command,
     certificate,
     certify,
     intake,
@@ -24,7 +25,20 @@ from harness import (
 from harness import run as runs
 from harness import submission as submissions
 from harness.bench import Rig
-from harness.command import EXIT, Json, KeyFile, ProfileName, Report, RigName, Runs, SubmissionPath, Wait, command
+from harness.campaign import Campaign
+from harness.command import (
+    EXIT,
+    Json,
+    KeyFile,
+    ProfileName,
+    Report,
+    RigName,
+    Runs,
+    SubmissionPath,
+    Verbose,
+    Wait,
+    command,
+)
 from harness.errors import BadInput
 from harness.model import (
     Certificate,
@@ -52,6 +66,7 @@ app.add_typer(rig_app, name="rig")
 app.add_typer(submission_app, name="submission")
 app.add_typer(key_app, name="key")
 vcan_command.add_to(app)
+campaign_command.add_to(app)
 
 NOUNS: dict[str, Any] = {
     "submission": Submission,
@@ -63,6 +78,7 @@ NOUNS: dict[str, Any] = {
     "manifest": Manifest,
     "verdict": Verdict,
     "certificate": Certificate,
+    "campaign": Campaign,
 }
 
 
@@ -75,10 +91,11 @@ def certify_command(
     key: KeyFile = None,
     wait_s: Wait = 0.0,
     report: Report = True,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> int:
     """Plan, run, judge, sign and report: the whole way from a submission to a certificate."""
-    with show.progress(as_json) as watch:
+    with show.progress(as_json, verbose=verbose) as watch:
         done = certify.certify(submission, rig_name, folder, profile=profile, key=key, wait_s=wait_s, watch=watch)
     links = show.views(done.folder, report, as_json)
     show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)

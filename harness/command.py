@@ -21,6 +21,7 @@ ProfileName = Annotated[str | None, typer.Option("--profile", help="A profile ot
 KeyFile = Annotated[Path | None, typer.Option("--key", help="The lab's private key; virtual rigs use the demo key.")]
 SubmissionPath = Annotated[Path, typer.Argument(help="The submission's folder or its submission.yaml.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a bench that is taken.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line on standard error for each test that starts.")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Build the Allure report afterwards.")]
 
 

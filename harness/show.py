@@ -70,8 +70,8 @@ def plain(data: Mapping[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress(as_json: bool, what: str = "") -> Iterator[Callable[[str], None]]:
-    """A bar that names the test that runs; on standard error, silent with --json or without a terminal."""
+def progress(as_json: bool, what: str = "", *, verbose: bool = False) -> Iterator[Callable[[str], None]]:
+    """A bar that names the test that runs; on standard error, silent with --json or without a terminal. Verbose: a line a test."""
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -90,6 +90,9 @@ def progress(as_json: bool, what: str = "") -> Iterator[Callable[[str], None]]:
             if "::" not in test and test not in said and not as_json and not sys.stderr.isatty():
                 sys.stderr.write(f"{test}\n")
                 said.add(test)
+            if verbose and "::" in test:
+                sys.stderr.write(f"{test}\n")
+                sys.stderr.flush()
             bar.update(task, advance=int("::" in test), description=f"{what} {test}".strip())
 
         yield watch

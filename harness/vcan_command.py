@@ -35,7 +35,8 @@ def tell(what: str) -> None:
 
 def vcan(
     arguments: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="What to run; or `setup`, to fetch and build all for later.")
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="What to run; or `setup`, to fetch and build all for later."),
     ],
     bus: Annotated[list[str] | None, typer.Option("--bus", help="A bus; default vcan0 and vcan1.")] = None,
     fd: Annotated[bool, typer.Option("--fd/--no-fd", help="Buses with CAN FD.")] = True,

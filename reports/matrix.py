@@ -36,9 +36,9 @@ class Cell:
 
 def collect(runs: Path) -> list[Cell]:
     """Every newest run. Certified counts only with a certificate that holds; without it the cell is void."""
-    newest: dict[str, Path] = {}
+    newest: dict[tuple[str, str], Path] = {}
     for file in sorted(runs.glob("*/*/verdict.json"), key=lambda f: (f.parent.parent.name, int(f.parent.name))):
-        newest[file.parent.parent.name] = file.parent
+        newest[file.parent.parent.name, record.load_plan(file.parent / "record").profile] = file.parent
     return [cell(run, runs) for run in newest.values()]
 
 

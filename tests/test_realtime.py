@@ -45,15 +45,17 @@ def short(tmp_path_factory):
     return file
 
 
-def start(submission, runs, *options):
+def start(submission, runs, *options, rig="hub", within=()):
+    """A certification; `within`: the words of another `shipei` command that runs it."""
     command = [
+        *([sys.executable, "-m", "harness", *within] if within else []),
         sys.executable,
         "-m",
         "harness",
         "certify",
         str(submission),
         "--rig",
-        "hub",
+        rig,
         "--runs",
         str(runs),
         "--no-report",
@@ -67,11 +69,11 @@ def verdict_of(runs):
     return file.parent, shape.loads(Verdict, file.read_bytes(), str(file))
 
 
-def certified_run(folder, ecu="cockpit-a", *options):
-    """A certified run of a reference on the hub. A host that stalls may make a run inconclusive, and nothing else."""
+def certified_run(folder, ecu="cockpit-a", *options, **how):
+    """A certified run of a reference in real time. A host that stalls may make a run inconclusive, and nothing else."""
     submission = build.build(folder / "s", ecu=ecu)
     for attempt in range(3):
-        done = start(submission, folder / f"runs-{attempt}", *options)
+        done = start(submission, folder / f"runs-{attempt}", *options, **how)
         out, err = done.communicate(timeout=500)
         run, verdict = verdict_of(folder / f"runs-{attempt}")
         others = {j.requirement: j.reason for j in verdict.requirements if j.outcome is not Outcome.PASS}

@@ -14,7 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import links  # noqa: E402
+import links
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 INIT_MODULE = {"x86_64": 175, "aarch64": 105}

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -75,7 +75,8 @@ class Guest:
         outputs = [Tail(self.folder / "out", 1)] + ([] if self.merged else [Tail(self.folder / "err", 2)])
         code = self.folder / "code"
         while process.poll() is None and not code.exists() and self.interrupts < MOST_INTERRUPTS:
-            if not any([o.pour() for o in outputs]):
+            poured = [o.pour() for o in outputs]
+            if not any(poured):
                 time.sleep(POLL_S)
         for output in outputs:
             while output.pour():
@@ -187,10 +188,8 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.wait(2.0)
     except subprocess.TimeoutExpired:
         process.kill()
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     process.wait()
 
 

@@ -31,7 +31,9 @@ class Host:
     def try_out(self) -> None:
         """Whether this kernel makes virtual CAN interfaces for us. Raises Refused."""
         if os.geteuid() != 0:
-            raise Refused("the host's kernel: making a vcan needs root; `ip link add vcan0 type vcan` as root does it once")
+            raise Refused(
+                "the host's kernel: making a vcan needs root; `ip link add vcan0 type vcan` as root does it once"
+            )
         name = f"shipei{os.getpid() % 100_000}"
         try:
             links.add(name, True)
@@ -46,7 +48,15 @@ class Host:
 
     def run(self, wanted: Wanted) -> int:
         if wanted.private and not in_private():
-            command = [sys.executable, "-m", "rigs.kernels.host", str(int(wanted.fd)), *wanted.buses, "--", *wanted.command]
+            command = [
+                sys.executable,
+                "-m",
+                "rigs.kernels.host",
+                str(int(wanted.fd)),
+                *wanted.buses,
+                "--",
+                *wanted.command,
+            ]
             root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
             path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
             own = {"PYTHONPATH": path, "SHIPEI_PYTHONPATH": os.environ.get("PYTHONPATH", "")}

@@ -70,7 +70,7 @@ def exact(name: str, version: str) -> str:
     found = [v for v in re.findall(r"\|\s*(\S+)\s*\|", said) if v.rpartition("-")[0] == version]
     if not found:
         raise Refused(f"the archive has no {name} of exactly {version}, and a module of another would crash it")
-    return found[0]
+    return str(found[0])
 
 
 def headers_missing() -> set[str]:

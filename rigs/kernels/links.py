@@ -13,17 +13,13 @@ IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_INFO_KIND = 3, 4, 18, 1
 IFF_UP = 1
 
 
-def is_can(name):
+def is_can(name: str) -> bool:
     """Whether an interface of that name is there and is CAN."""
     file = Path("/sys/class/net") / name / "type"
     return file.is_file() and file.read_text().strip() == str(ARPHRD_CAN)
 
 
-def mtu(name):
-    return int((Path("/sys/class/net") / name / "mtu").read_text())
-
-
-def add(name, fd, kind="vcan"):
+def add(name: str, fd: bool, kind: str = "vcan") -> None:
     """Create an interface and set it up. Raises OSError: EOPNOTSUPP where the kernel has no such kind."""
     attributes = attribute(IFLA_IFNAME, name.encode() + b"\0")
     attributes += attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, kind.encode()))
@@ -31,33 +27,33 @@ def add(name, fd, kind="vcan"):
     set_up(name, fd)
 
 
-def set_up(name, fd):
+def set_up(name: str, fd: bool) -> None:
     size = attribute(IFLA_MTU, struct.pack("=I", CANFD_MTU if fd else CAN_MTU))
     index = socket.if_nametoindex(name)
     ask(RTM_NEWLINK, 0, message(index, 0, 0) + size)
     ask(RTM_NEWLINK, 0, message(index, IFF_UP, IFF_UP))
 
 
-def set_up_loopback():
+def set_up_loopback() -> None:
     """lo: what talks TCP to itself expects it."""
     ask(RTM_NEWLINK, 0, message(socket.if_nametoindex("lo"), IFF_UP, IFF_UP))
 
 
-def remove(name):
+def remove(name: str) -> None:
     ask(RTM_DELLINK, 0, message(socket.if_nametoindex(name), 0, 0))
 
 
-def message(index, flags, change):
+def message(index: int, flags: int, change: int) -> bytes:
     """struct ifinfomsg."""
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
 
 
-def attribute(kind, data):
+def attribute(kind: int, data: bytes) -> bytes:
     size = 4 + len(data)
     return struct.pack("=HH", size, kind) + data + bytes(-size % 4)
 
 
-def ask(what, flags, body):
+def ask(what: int, flags: int, body: bytes) -> None:
     """One request to the kernel and its answer."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as link:
         link.bind((0, 0))

@@ -25,7 +25,10 @@ def run(wanted: Wanted, tell: Tell) -> int:
         raise Refused("--preload is for Linux")
     made = library()
     tell(f"{', '.join(wanted.buses)} on the user-space hub; {LACKS}")
-    with tempfile.TemporaryDirectory(prefix="shipei-vcan-") as folder, hub.running(Path(folder) / "hub.sock") as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="shipei-vcan-") as folder,
+        hub.running(Path(folder) / "hub.sock") as running,
+    ):
         before = os.environ.get("LD_PRELOAD")
         environment = {
             **os.environ,

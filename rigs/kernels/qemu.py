@@ -69,7 +69,9 @@ class Qemu:
         entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "proc", "modules", "root", "dev")]
         entries += [("bin/busybox", stat.S_IFREG | 0o755, self.busybox.read_bytes())]
         entries += [("init", stat.S_IFREG | 0o755, script.encode())]
-        entries += [(f"modules/{packages.bare(m.name)}", stat.S_IFREG | 0o644, packages.plain(m)) for m in self.for_root]
+        entries += [
+            (f"modules/{packages.bare(m.name)}", stat.S_IFREG | 0o644, packages.plain(m)) for m in self.for_root
+        ]
         return gzip.compress(cpio(entries), 1)
 
     def setup(self, tell: Tell) -> Mapping[str, str]:

@@ -76,7 +76,9 @@ def memory_folder() -> str:
                 return folder
         except OSError:
             continue
-    raise Refused("User-Mode Linux: no folder for its memory: /dev/shm, TMPDIR and /var/tmp are full or may not be executed from")
+    raise Refused(
+        "User-Mode Linux: no folder for its memory: /dev/shm, TMPDIR and /var/tmp are full or may not be executed from"
+    )
 
 
 def shim() -> Path:

@@ -1,4 +1,4 @@
-"""Start an ECU's application: behind the stepper in simulated time, on the hub in real time."""
+"""Start an ECU's application: behind the stepper in simulated time; in real time on a kernel's bus or on the hub."""
 
 import json
 import os
@@ -12,8 +12,10 @@ def main(application, calibration):
     if os.environ.get("SHIPEI_STEPPER"):
         from common.stepper import run
     else:
-        from common.hub import run
-
+        if os.environ.get("SHIPEI_CAN"):
+            from common.socketcan import run
+        else:
+            from common.hub import run
         flash = os.environ.get("BOARD_FLASH")  # on a board with a boot loader
         core.board = (lambda: ask_for_programming(flash)) if flash else None
     run(core)

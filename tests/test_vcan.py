@@ -1,0 +1,277 @@
+"""`shipei vcan`: commands where SocketCAN exists, by every way; the reference ECUs on kernel buses with the hub's outcomes."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import rejudge
+from rigs.ecus import build
+from rigs.kernels import links, packages
+from tests.test_realtime import certified_run, driving_profile
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPEI = [sys.executable, "-m", "harness"]
+GUESTS = ("uml", "qemu")
+START_S = 240
+
+
+def vcan(*arguments, timeout=START_S, **settings):
+    return subprocess.run(
+        [*SHIPEI, "vcan", *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **settings
+    )
+
+
+@pytest.mark.parametrize("way", GUESTS)
+def test_exit_code_output_input_files_and_environment_come_through(way, tmp_path):
+    script = (
+        "cat | sha256sum; echo on stderr >&2; pwd; echo $COLOUR; umask; ls /sys/class/net;"
+        " cat /sys/class/net/can5/mtu; echo there > made; exit 41"
+    )
+    given = b"".join(b"%d\n" % n for n in range(50_000))
+    done = subprocess.run(
+        [*SHIPEI, "vcan", "--way", way, "--bus", "can5", "--bus", "can6", "--no-fd", "--", "sh", "-c", script],
+        capture_output=True, input=given, timeout=START_S, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLOUR": "blue and green"},
+    )  # fmt: skip
+    said = done.stdout.decode().split("\n")
+    assert done.returncode == 41, done.stderr.decode()
+    assert said[0].startswith(hashlib.sha256(given).hexdigest())
+    assert said[1:4] == [str(tmp_path), "blue and green", "0022"]
+    assert {"can5", "can6"} <= set(said)
+    assert "vcan0" not in said
+    assert said[-2] == "16"
+    assert (tmp_path / "made").read_text() == "there\n"
+    assert done.stderr.decode().endswith("on stderr\n")
+    assert {"uml": "User-Mode Linux", "qemu": "QEMU with Linux"}[way] in done.stderr.decode()
+
+
+def test_what_cannot_be_run_and_what_a_signal_ends(tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("no program")
+    assert vcan("--way", "uml", "--", "no-such-program").returncode == 127
+    assert vcan("--way", "uml", "--", plain).returncode == 126
+    assert vcan("--way", "uml", "--", "sh", "-c", "kill -USR1 $$").returncode == 128 + signal.SIGUSR1
+
+
+def test_a_dead_kernel_is_125_with_its_last_words():
+    done = vcan("--way", "uml", "--", "sh", "-c", "echo before; echo c > /proc/sysrq-trigger; sleep 60")
+    assert done.returncode == 125
+    assert done.stdout == "before\n"
+    assert "its last words" in done.stderr
+    assert "sysrq" in done.stderr
+
+
+def started(tmp_path, *command):
+    """A guest whose command has begun."""
+    process = subprocess.Popen(
+        [*SHIPEI, "vcan", "--way", "uml", "--", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stdout.readline() == b"go\n"
+    return process
+
+
+def guests(tmp_path):
+    """Processes of a kernel that was started with its folder below tmp_path."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes()
+        except OSError:
+            continue
+        if b"linux.uml" in words and str(tmp_path).encode() in words:
+            found.append(file.parent.name)
+    return found
+
+
+def gone(tmp_path, within_s=10):
+    deadline = time.monotonic() + within_s
+    while (guests(tmp_path) or list(tmp_path.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not guests(tmp_path) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_command_and_nothing_stays(number, tmp_path):
+    script = f"trap 'echo caught; exit 9' {number.value}; echo go; while :; do sleep 0.05; done"
+    process = started(tmp_path, "sh", "-c", script)
+    assert guests(tmp_path)
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == b"caught\n"
+    assert process.returncode == 9
+    assert gone(tmp_path)
+
+
+def test_a_command_that_will_not_end_is_ended_by_the_third_interrupt(tmp_path):
+    process = started(tmp_path, "sh", "-c", "trap '' 2; echo go; while :; do sleep 0.05; done")
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert gone(tmp_path)
+
+
+def test_killed_itself_it_leaves_nothing(tmp_path):
+    process = started(tmp_path, "sh", "-c", "echo go; exec sleep 1000")
+    process.kill()
+    process.communicate(timeout=30)
+    assert gone(tmp_path)
+
+
+def test_the_hosts_kernel_where_it_has_can():
+    """Inside a guest, that is: its kernel is the host of this one."""
+    inner = f"{sys.executable} -m harness vcan"
+    script = (
+        f"{inner} --bus can7 --bus can8 -- sh -c 'ls /sys/class/net; exit 5'; echo code $?; echo left; ls /sys/class/net;"
+        f"{inner} --private --bus can7 -- sh -c 'ls /sys/class/net; kill -TERM $$'; echo code $?; ls /sys/class/net"
+    )
+    done = vcan("--way", "uml", "--bus", "can7", "--", "sh", "-c", script)
+    assert " ".join(done.stdout.split()) == "can7 can8 lo code 5 left can7 lo can7 lo code 143 can7 lo", done.stderr
+    assert done.stderr.count("the host's kernel, Linux") == 2
+
+
+def test_the_first_way_that_works_is_taken_and_says_why_not_another(tmp_path, monkeypatch):
+    assert not links.is_can("vcan0")
+    done = vcan("--", "true")
+    assert done.returncode == 0
+    assert "User-Mode Linux" in done.stderr
+    assert "the host's kernel" in done.stderr
+    lonely = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PATH": str(tmp_path)}
+    done = vcan("--", "true", env=lonely)
+    assert done.returncode == 3
+    for said in (
+        "no way to SocketCAN works here",
+        "user-mode-linux cannot be fetched",
+        "apt-get install qemu-system-x86",
+    ):
+        assert said in done.stderr
+
+
+def test_wrong_words_are_refused_all_at_once():
+    done = vcan("--bus", "a b; reboot", "--bus", "can0", "--bus", "can0", "--memory", "much", "--", "true")
+    assert done.returncode == 2
+    for said in ("3 mistakes", "a b; reboot", "'can0': named twice", "'much'"):
+        assert said in done.stderr
+    assert vcan("--way", "umk", "--", "true").returncode == 2
+    assert "did you mean 'uml'" in vcan("--way", "umk", "--", "true").stderr
+
+
+def test_setup_prepares_every_way_and_what_it_fetched_is_checked(tmp_path):
+    done = vcan("--json", "setup", timeout=600)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert found["uml"]["kernel"].startswith("User-Mode Linux")
+    assert found["qemu"]["kernel"].startswith("QEMU with Linux")
+    assert Path(found["uml"]["isotp"], "can-isotp.ko").is_file(), found["uml"]["isotp"]
+    cache = tmp_path / "shipei" / "kernels"
+    cache.mkdir(parents=True)
+    subprocess.run(["cp", "-r", found["uml"]["package"], str(cache)], check=True)
+    kernel = next(cache.rglob("linux.uml"))
+    kernel.chmod(0o755)
+    with kernel.open("ab") as stream:
+        stream.write(b"more")
+    done = vcan("--way", "uml", "--", "true", env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})
+    assert done.returncode == 3
+    assert "linux.uml is not as it was fetched; remove" in done.stderr
+
+
+def test_without_a_network_what_is_cached_works(tmp_path):
+    """No apt on the path: whatever asks the network would fail."""
+    packages.fetched("user-mode-linux", print)
+    without = tmp_path / "bin"
+    without.mkdir()
+    for tool in ("sh", "true", "cc"):
+        (without / tool).symlink_to(subprocess.check_output(["which", tool], text=True).strip())
+    assert vcan("--way", "uml", "--", "true", env={**os.environ, "PATH": str(without)}).returncode == 0
+
+
+# ---------------------------------------------------------------- preload
+
+TALK = """
+import can, socket
+a = can.Bus(interface="socketcan", channel="{0}", fd=True)
+b = can.Bus(interface="socketcan", channel="{0}", fd=True, receive_own_messages=True)
+a.send(can.Message(arbitration_id=0x123, data=b"hello", is_extended_id=False))
+print(b.recv(2).data.decode(), a.recv(0.1))
+b.send(can.Message(arbitration_id=0x18DAF110, data=bytes(48), is_fd=True, bitrate_switch=True))
+got = b.recv(2)
+print(got.arbitration_id, got.is_fd, got.bitrate_switch, len(got.data), got.is_rx, len(a.recv(2).data))
+a.set_filters([{{"can_id": 5, "can_mask": 0x7FF, "extended": False}}])
+for n in (4, 5, 6):
+    b.send(can.Message(arbitration_id=n, is_extended_id=False))
+print(a.recv(2).arbitration_id, a.recv(0.1))
+other = can.Bus(interface="socketcan", channel="vcan1")
+b.send(can.Message(arbitration_id=5, is_extended_id=False))
+print(other.recv(0.1), a.recv(1).is_remote_frame)
+for bus in (a, b, other):
+    bus.shutdown()
+try:
+    can.Bus(interface="socketcan", channel="vcan7")
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.parametrize("how", ["--preload", "--way=uml"])
+def test_a_python_can_program_sees_the_same_on_the_hub_as_on_a_kernel(how):
+    done = vcan(how, "--", sys.executable, "-c", TALK.format("vcan0"))
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said == ["hello None", "417001744 True True 48 False 48", "5 None", "None False", "19"]
+
+
+def test_can_utils_work_unmodified_on_the_hub():
+    script = "candump -n 3 -ta vcan0 & P=$!; sleep 0.5; cansend vcan0 123#1122; cansend vcan0 12345678##1AABB; cansend vcan0 7FF#R; wait $P"
+    done = vcan("--preload", "--", "bash", "-c", script)
+    assert done.returncode == 0, done.stderr
+    frames = [line.split(")")[1].split() for line in done.stdout.splitlines()]
+    assert frames == [
+        ["vcan0", "123", "[2]", "11", "22"],
+        ["vcan0", "12345678", "[02]", "AA", "BB"],
+        ["vcan0", "7FF", "[0]", "remote", "request"],
+    ]
+
+
+def test_what_preload_lacks_it_says(tmp_path):
+    program = "import socket; socket.socket(socket.AF_CAN, socket.SOCK_DGRAM, socket.CAN_BCM)"
+    done = vcan("--preload", "--", sys.executable, "-c", program)
+    assert done.returncode == 1
+    assert "the broadcast manager (CAN_BCM) is not there" in done.stderr
+    assert "raw sockets only" in done.stderr
+    assert vcan("--preload", "--", "sh", "-c", "exit 12").returncode == 12
+
+
+# ---------------------------------------------------------------- rigs on kernel buses
+
+
+def test_the_adapters_on_kernel_buses_keep_their_promises():
+    """Stamps, the broadcast manager, ISO-TP of the kernel: tests/kernel/on_vcan.py, inside."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(ROOT / "tests" / "kernel" / "on_vcan.py"),
+    ]
+    vcan("--way", "uml", "setup", timeout=600)
+    done = vcan("--way", "uml", "--", *command, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("ecu", build.ECUS)
+def test_the_references_have_the_hubs_outcomes_on_vcan(ecu, tmp_path):
+    options = driving_profile(tmp_path / "driving.yaml", ecu) if "driving" in ecu else ()
+    run, verdict = certified_run(tmp_path, ecu, *options, rig="vcan", within=("vcan", "--way", "uml", "--"))
+    assert len(verdict.requirements) == (5 if "driving" in ecu else 23)
+    assert rejudge.rejudge(run / "record").requirements == verdict.requirements
