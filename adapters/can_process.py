@@ -206,6 +206,7 @@ class Owner:
             self.cycles.stop(order["id"])
         elif what == "ours":
             self.wire.ours.add(order["id"])
+            say({})
         elif what == "health":
             self.say_health()
         elif what == "close":

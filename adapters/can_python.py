@@ -53,6 +53,7 @@ class OwnedBus:
     def also_ours(self, identifier: int) -> None:
         """Another socket of the bench sends this identifier: its frames are ours."""
         self.order(do="ours", id=identifier)
+        self.answer(ANSWER_S)
 
     def couple(self, loop: Coupled) -> None:
         self.order(do="couple", coupling=shape.dump(loop.coupling))
