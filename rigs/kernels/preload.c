@@ -1,7 +1,8 @@
 /* Raw CAN sockets (AF_CAN, SOCK_RAW, CAN_RAW) of a dynamically linked program, mapped onto the hub; by LD_PRELOAD.
  *
  * A CAN socket becomes one end of a pair of packet sockets, so that poll, select, epoll, fcntl, close and SO_RCVTIMEO work on it as
- * they are. A thread at the other end speaks the hub's protocol: records of 80 bytes. A packet to the program is `struct packet`.
+ * they are. A thread at the other end hands the hub's records of 80 bytes on as `struct packet`; what the program sends goes to the
+ * hub at once, in its own thread.
  * SHIPEI_HUB is the hub's socket, SHIPEI_BUSES the buses' names, in the order of their interface indices from 1.
  * What is not there (BCM, ISO-TP, J1939, bridging by `ip link`) fails with EPROTONOSUPPORT and is said once on standard error. */
 #define _GNU_SOURCE
@@ -46,7 +47,7 @@ struct can_socket {
 	can_err_mask_t errors;
 	struct can_filter filters[MOST_FILTERS];
 	int filter_count;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock, sending;
 };
 
 static struct can_socket *sockets[MOST_FDS];
@@ -172,20 +173,10 @@ static void *relay(void *given)
 		if (poll(watched, count, -1) < 0 && errno != EINTR)
 			break;
 		if (watched[0].revents) {
-			struct packet p;
-			struct record r = {0};
-			ssize_t got = real_recv(s->far, &p, sizeof p, MSG_DONTWAIT);
+			char nothing;
+			ssize_t got = real_recv(s->far, &nothing, 1, MSG_DONTWAIT);
 			if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 				break; /* the program closed it */
-			if (got == sizeof p && p.index >= 1 && p.index <= bus_count && s->hub[p.index - 1] >= 0) {
-				canid_t id = p.frame.can_id;
-				r.id = id & (id & CAN_EFF_FLAG ? CAN_EFF_MASK : CAN_SFF_MASK), r.length = p.frame.len;
-				r.flags = (id & CAN_EFF_FLAG ? F_EXT : 0) | (id & CAN_RTR_FLAG ? F_RTR : 0) | (id & CAN_ERR_FLAG ? F_ERR : 0);
-				if (p.size == CANFD_MTU)
-					r.flags |= F_FD | (p.frame.flags & CANFD_BRS ? F_BRS : 0) | (p.frame.flags & CANFD_ESI ? F_ESI : 0);
-				memcpy(r.data, p.frame.data, r.length <= 64 ? r.length : 64);
-				real_send(s->hub[p.index - 1], &r, sizeof r, MSG_NOSIGNAL);
-			}
 		}
 		for (int n = first, at = 1; n <= last; n++, at++) {
 			if (!watched[at].revents)
@@ -205,7 +196,7 @@ over:
 	for (int n = first; n <= last; n++)
 		real_close(s->hub[n]), free(block[n]);
 	real_close(s->far);
-	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->lock), pthread_mutex_destroy(&s->sending);
 	free(s);
 	return NULL;
 }
@@ -232,7 +223,7 @@ int socket(int domain, int type, int protocol)
 	real_setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
 	struct can_socket *s = calloc(1, sizeof *s);
 	s->far = pair[1], s->loopback = 1, s->filter_count = 1; /* one filter that takes everything */
-	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->lock, NULL), pthread_mutex_init(&s->sending, NULL);
 	pthread_mutex_lock(&all);
 	sockets[pair[0]] = s;
 	pthread_mutex_unlock(&all);
@@ -338,7 +329,28 @@ int getsockname(int fd, struct sockaddr *address, socklen_t *size)
 	return 0;
 }
 
-static ssize_t put(int fd, struct can_socket *s, const void *data, size_t size, int index, int flags)
+/* At once, by who sends: a program that ends right afterwards has sent it. */
+static int to_hub(struct can_socket *s, const struct packet *p)
+{
+	canid_t id = p->frame.can_id;
+	struct record r = {.id = id & (id & CAN_EFF_FLAG ? CAN_EFF_MASK : CAN_SFF_MASK), .length = p->frame.len};
+	r.flags = (id & CAN_EFF_FLAG ? F_EXT : 0) | (id & CAN_RTR_FLAG ? F_RTR : 0) | (id & CAN_ERR_FLAG ? F_ERR : 0);
+	if (p->size == CANFD_MTU)
+		r.flags |= F_FD | (p->frame.flags & CANFD_BRS ? F_BRS : 0) | (p->frame.flags & CANFD_ESI ? F_ESI : 0);
+	memcpy(r.data, p->frame.data, r.length);
+	if (p->index > bus_count || s->hub[p->index - 1] < 0) {
+		errno = ENXIO;
+		return -1;
+	}
+	pthread_mutex_lock(&s->sending);
+	ssize_t sent = real_send(s->hub[p->index - 1], &r, sizeof r, MSG_NOSIGNAL);
+	pthread_mutex_unlock(&s->sending);
+	if (sent != sizeof r)
+		errno = ENETDOWN;
+	return sent == sizeof r ? 0 : -1;
+}
+
+static ssize_t put(struct can_socket *s, const void *data, size_t size, int index)
 {
 	struct packet p = {.size = size, .index = index ? index : s->index};
 	if (!s->used || p.index < 1) {
@@ -354,7 +366,7 @@ static ssize_t put(int fd, struct can_socket *s, const void *data, size_t size, 
 		errno = EINVAL;
 		return -1;
 	}
-	return real_send(fd, &p, sizeof p, flags | MSG_NOSIGNAL) < 0 ? -1 : (ssize_t)size;
+	return to_hub(s, &p) ? -1 : (ssize_t)size;
 }
 
 static ssize_t get(int fd, void *data, size_t size, int flags, struct packet *p)
@@ -419,13 +431,13 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 ssize_t write(int fd, const void *data, size_t size)
 {
 	struct can_socket *s = ours(fd);
-	return s ? put(fd, s, data, size, 0, 0) : real_write(fd, data, size);
+	return s ? put(s, data, size, 0) : real_write(fd, data, size);
 }
 
 ssize_t send(int fd, const void *data, size_t size, int flags)
 {
 	struct can_socket *s = ours(fd);
-	return s ? put(fd, s, data, size, 0, flags) : real_send(fd, data, size, flags);
+	return s ? put(s, data, size, 0) : real_send(fd, data, size, flags);
 }
 
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length)
@@ -433,7 +445,7 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
 	struct can_socket *s = ours(fd);
 	if (!s)
 		return real_sendto(fd, data, size, flags, to, length);
-	return put(fd, s, data, size, to ? ((const struct sockaddr_can *)to)->can_ifindex : 0, flags);
+	return put(s, data, size, to ? ((const struct sockaddr_can *)to)->can_ifindex : 0);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -453,7 +465,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 		size += part;
 	}
 	const struct sockaddr_can *to = message->msg_name;
-	return put(fd, s, frame, size, to ? to->can_ifindex : 0, flags);
+	return put(s, frame, size, to ? to->can_ifindex : 0);
 }
 
 static int index_of(const char *name)
