@@ -100,6 +100,9 @@ def campaign_command(
     workers = campaign_run.default_at_once(at_once or loaded.at_once)
     with watching(len(cells), as_json) as watch:
         results = campaign_run.run(cells, output, workers, watch, again=again, key=key, wait_s=wait_s, report=report)
+    for done in results:  # a run that was decided before its pages were built
+        if done.run and not (done.run / "page" / "index.html").is_file():
+            show.views(done.run, report, True)
     files = pages.write(loaded.name, results, output, output / campaign_run.RUNS)
     if as_json:
         rows = [pages.data(d, output) for d in results]
@@ -111,19 +114,24 @@ def campaign_command(
 
 
 def table(results: list[Done], folder: Path) -> None:
-    """A row a cell: its verdict, and what kept it from being certified."""
-    out = Table()
-    for name in ("combination", "rig", "profile", "verdict", "passed", "s", "why"):
-        out.add_column(name, no_wrap=name in ("verdict", "passed"))
-    for done in results:
-        row = pages.data(done, folder)
-        why = ", ".join(row["not_passed"]) or "; ".join(row["faults"]) or row["says"]
-        took = "earlier" if done.earlier else f"{done.seconds:.0f}"
+    """A row a cell; then what kept each from being certified."""
+    out, screen = Table(), show.console()
+    for name in ("vendor", "application", "chip/OS", "rig", "verdict", "passed", "s"):
+        out.add_column(name, overflow="fold")
+    rows = [pages.data(done, folder) for done in results]
+    for done, row in zip(results, rows, strict=True):
+        took = "-" if done.earlier else f"{done.seconds:.0f}"
+        platform, _, application = row["combination"].rpartition("/")
         verdict = f"[{STYLE[done.decision]}]{done.decision}[/]"
         passed = f"{row['passed']}/{row['requirements']}"
-        plan = done.cell.plan
-        out.add_row(f"{plan.vendor} {plan.combination}", plan.rig, plan.profile, verdict, passed, took, escape(why))
-    show.console().print(out)
+        out.add_row(row["vendor"], application, platform, row["rig"], verdict, passed, took)
+    screen.print(out)
+    for done, row in zip(results, rows, strict=True):
+        why = ", ".join(row["not_passed"]) or "; ".join(row["faults"]) or row["says"]
+        if done.decision != "certified":
+            screen.print(
+                f"[{STYLE[done.decision]}]{done.decision}[/] {escape(done.cell.title)}: {escape(why)}", soft_wrap=True
+            )
 
 
 def add_to(app: typer.Typer) -> None:
