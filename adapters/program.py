@@ -12,27 +12,85 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import field
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from adapters.confine import confined, copied
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Bench
+from harness.ports import Arrival, Bench
 
 RESTART_S = 0.05
 MOST_RESTARTS = 100
 OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
 
-class Program:
+class Body(Protocol):
+    """What a supply starts and ends: one life of the item at a time."""
+
+    arrival: Arrival
+
+    def start(self, terminal: str) -> None:
+        """Begin, with its console on this terminal. Raises RigError when it cannot be."""
+
+    def ended(self) -> str | None:
+        """None while it lives; else why its end is the bench's, in words, or "" where it ended by itself."""
+
+    def end(self) -> str:
+        """End it, kindly or not; what `ended` said, if it had ended before."""
+
+
+class Process:
+    """A program of this host."""
+
+    def __init__(self, artefact: Path, work: Path, environment: Mapping[str, str]) -> None:
+        self.artefact, self.work, self.environment = artefact, work, environment
+        self.arrival = copied(artefact)
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self, terminal: str) -> None:
+        source, sink = os.open(terminal, os.O_RDONLY | os.O_NOCTTY), os.open(terminal, os.O_WRONLY | os.O_NOCTTY)
+        try:
+            with (self.work / "stderr.txt").open("ab") as errors:
+                self.child = subprocess.Popen(
+                    [str(self.artefact)],
+                    stdin=source,
+                    stdout=sink,
+                    stderr=errors,
+                    start_new_session=True,
+                    **confined(self.work, self.environment),
+                )
+        except OSError as error:
+            raise RigError(f"the artefact cannot be started: {error.strerror}") from error
+        finally:
+            os.close(source)
+            os.close(sink)
+
+    def ended(self) -> str | None:
+        code = self.child.poll() if self.child is not None else None
+        if code is None:
+            return None
+        return f"the item was killed from outside (signal {-code})" if code in OUTSIDE else ""
+
+    def end(self) -> str:
+        if self.child is None:
+            return ""
+        why = self.ended() or ""
+        with suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.wait()
+        self.child = None
+        return why
+
+
+class Supply:
     """The item's supply: power is a start and a kill; an item that exits has reset itself and is started again."""
 
     uncertainty_ns = 1_000_000
 
-    def __init__(self, artefact: Path, work: Path, environment: dict[str, str]) -> None:
-        self.artefact, self.work, self.environment = artefact, work, environment
-        self.arrival = copied(artefact)
-        self.child: subprocess.Popen[bytes] | None = None
+    def __init__(self, body: Body) -> None:
+        self.body, self.arrival = body, body.arrival
         self.powered = False
+        self.living = False
         self.broken = ""
         self.restarts = 0
         self._lock = threading.Lock()
@@ -49,15 +107,16 @@ class Program:
 
     def on(self) -> int:
         with self._lock:
-            if not self.powered:
-                self.powered, self.restarts = True, 0
-                return self.start()
-            return time.monotonic_ns()
+            if self.powered:
+                return time.monotonic_ns()
+            self.powered, self.restarts = True, 0
+            return self.start()
 
     def off(self) -> int:
         with self._lock:
             self.powered = False
-            self.kill()
+            self.broken = self.body.end() or self.broken
+            self.living = False
             return time.monotonic_ns()
 
     def check(self) -> None:
@@ -65,58 +124,35 @@ class Program:
         if self.broken:
             raise RigError(self.broken)
 
-    # ------------------------------------------------------------ the process
+    # ------------------------------------------------------------ the item
 
     def start(self) -> int:
-        name = os.ttyname(self._item_slave)
-        source, sink = os.open(name, os.O_RDONLY | os.O_NOCTTY), os.open(name, os.O_WRONLY | os.O_NOCTTY)
         time_ns = time.monotonic_ns()
-        try:
-            with (self.work / "stderr.txt").open("ab") as errors:
-                self.child = subprocess.Popen(
-                    [str(self.artefact)],
-                    stdin=source,
-                    stdout=sink,
-                    stderr=errors,
-                    start_new_session=True,
-                    **confined(self.work, self.environment),
-                )
-        except OSError as error:
-            raise RigError(f"the artefact cannot be started: {error.strerror}") from error
-        finally:
-            os.close(source)
-            os.close(sink)
+        self.body.start(os.ttyname(self._item_slave))
+        self.living = True
         return time_ns
-
-    def kill(self) -> None:
-        child, self.child = self.child, None
-        if child is None:
-            return
-        self.note_end(child.poll())
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-    def note_end(self, code: int | None) -> None:
-        """Remember an end that neither the bench nor the item itself brought about."""
-        if code in OUTSIDE:
-            self.broken = f"the item was killed from outside (signal {-(code or 0)})"
 
     def keep_alive(self) -> None:
         """Start the item again when it exits; one that was killed from outside stays down and voids the run."""
         while not self._closing.wait(0.02):
             with self._lock:
-                child = self.child
-                code = child.poll() if child is not None and self.powered else None
-                if code is None:
+                why = self.body.ended() if self.living and self.powered else None
+                if why is None:
                     continue
-                self.child = None
-                self.note_end(code)
+                self.body.end()
+                self.living = False
+                self.broken = why or self.broken
                 if self.broken:
                     continue
                 self.restarts += 1
                 if self.restarts <= MOST_RESTARTS and not self._closing.wait(RESTART_S):
-                    self.start()
+                    self.restart()
+
+    def restart(self) -> None:
+        try:
+            self.start()
+        except RigError as error:
+            self.broken = str(error)
 
     def relay(self) -> None:
         """Console bytes between the item's terminal and the bench's, both ways."""
@@ -162,15 +198,16 @@ class ProgramTarget:
 
     on: str = "hub"
     can: Mapping[str, str] = field(default_factory=dict)
+    form: ClassVar[str] = "program"
 
     @contextmanager
-    def open(self, name: str, bench: Bench) -> Iterator[Program]:
+    def open(self, name: str, bench: Bench) -> Iterator[Supply]:
         work = bench.work / "item"
         work.mkdir(parents=True, exist_ok=True)
         artefact = work / "artefact"
         shutil.copyfile(bench.item.files["application"], artefact)
         artefact.chmod(0o500)
-        program = Program(artefact, work, where_buses_are(name, self.on, self.can, bench))
+        program = Supply(Process(artefact, work, where_buses_are(name, self.on, self.can, bench)))
         try:
             yield program
         finally:

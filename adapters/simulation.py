@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from adapters.confine import copied
 from adapters.stepper import Sent, Stepper
@@ -127,6 +127,8 @@ def share_a_cpu() -> set[int]:
 @noun
 class SimulatedTarget:
     """The item's supply in simulated time; it holds the world that the other simulated ports stand on."""
+
+    form: ClassVar[str] = "program"
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[World]:

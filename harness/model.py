@@ -66,11 +66,12 @@ class Combination:
 
 @noun
 class Artefact:
-    """One file that claims the combination, with the digest that it must have."""
+    """One file that claims the combination, with the digest that it must have; a program, or a container image (docker save, OCI)."""
 
     role: Literal["application"]
     path: str
     sha256: str
+    form: Literal["program", "container"] = "program"
 
 
 @noun

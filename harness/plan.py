@@ -77,6 +77,13 @@ def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path
         elif "bitrate" in port and port["bitrate"] != bus.bitrate:
             what = f"bitrate {bus.bitrate}, but port {name} of the rig {rig.name} runs at {port['bitrate']}"
             document.mistake(("interface", "buses", name, "bitrate"), what)
+    for one in rigs.recipes(rig_file).values():
+        form = getattr(one, "form", None)
+        for n, artefact in enumerate(submission.artefacts):
+            if form not in (None, artefact.form):
+                document.mistake(
+                    ("artefacts", n), f"the rig {rig.name} runs a {form}, and {artefact.path} is a {artefact.form}"
+                )
     if document.mistakes:
         raise BadInput(document.mistakes)
     calibrated(rig, rig_file)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from harness import shape, signals, vss
+from harness import images, shape, signals, vss
 from harness.errors import BadInput
 from harness.interface import BusInterface, E2e, Interface
 from harness.model import Submission
@@ -57,6 +57,9 @@ def check(document: Document, submission: Submission, folder: Path, artefacts: b
             document.mistake(
                 ("artefacts", n, "sha256"), f"{artefact.path} has the digest {sha256(file)}, not {artefact.sha256}"
             )
+        elif file is not None and artefact.form == "container":
+            for what in images.check(file)[1]:
+                document.mistake(("artefacts", n, "path"), f"{artefact.path}: {what}")
     if len(submission.artefacts) != 1:
         document.mistake(("artefacts",), f"one artefact is expected, not {len(submission.artefacts)}")
     if not submission.interface.buses:
