@@ -29,8 +29,8 @@ class Body(Protocol):
 
     arrival: Arrival
 
-    def start(self, terminal: str) -> None:
-        """Begin, with its console on this terminal. Raises RigError when it cannot be."""
+    def start(self, terminal: str) -> int:
+        """Begin, with its console on this terminal; when that was (ns). Raises RigError when it cannot be."""
 
     def ended(self) -> str | None:
         """None while it lives; else why its end is the bench's, in words, or "" where it ended by itself."""
@@ -47,8 +47,9 @@ class Process:
         self.arrival = copied(artefact)
         self.child: subprocess.Popen[bytes] | None = None
 
-    def start(self, terminal: str) -> None:
+    def start(self, terminal: str) -> int:
         source, sink = os.open(terminal, os.O_RDONLY | os.O_NOCTTY), os.open(terminal, os.O_WRONLY | os.O_NOCTTY)
+        time_ns = time.monotonic_ns()
         try:
             with (self.work / "stderr.txt").open("ab") as errors:
                 self.child = subprocess.Popen(
@@ -64,6 +65,7 @@ class Process:
         finally:
             os.close(source)
             os.close(sink)
+        return time_ns
 
     def ended(self) -> str | None:
         code = self.child.poll() if self.child is not None else None
@@ -127,8 +129,7 @@ class Supply:
     # ------------------------------------------------------------ the item
 
     def start(self) -> int:
-        time_ns = time.monotonic_ns()
-        self.body.start(os.ttyname(self._item_slave))
+        time_ns = self.body.start(os.ttyname(self._item_slave))
         self.living = True
         return time_ns
 

@@ -75,7 +75,7 @@ class Careful:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MOST_HEADER:

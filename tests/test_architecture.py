@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "adapters": {
         "adapters",
         "harness.errors",
+        "harness.images",
         "harness.interface",
         "harness.model",
         "harness.ports",
