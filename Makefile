@@ -3,9 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu
+PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu \
+	bc bison can-utils flex libc6-dev libelf-dev libssl-dev qemu-system-x86 xz-utils \
+	busybox-static docker.io skopeo
 
-.PHONY: certify test packages bench mutants scenarios clean
+.PHONY: certify test packages bench dockerd mutants scenarios clean
 
 certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
@@ -19,6 +21,9 @@ packages:                    ## Debian, as root: what the tests of benches need 
 
 bench: $(STAMP)              ## the figures of the README, beside their peers
 	$(BIN)/python -m benchmarks
+
+dockerd: $(STAMP)            ## as root: a container engine of our own for container rigs, where none runs
+	$(BIN)/python -m rigs.dockerd
 
 mutants: $(STAMP)            ## every defective build and its twin; docs/mutants.md (resumes where it was stopped)
 	$(BIN)/python -m tests.mutation

@@ -207,7 +207,7 @@ class ContainerTarget:
 
 def usual_address() -> str:
     """The private engine of `make dockerd` where it runs, else Docker's own."""
-    private = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / "shipei-docker" / "docker.sock"
+    private = Path("/run/shipei/docker.sock")
     return f"unix://{private}" if private.is_socket() else "unix:///var/run/docker.sock"
 
 

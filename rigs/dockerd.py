@@ -1,0 +1,97 @@
+"""A private Docker engine for container rigs, as root: python -m rigs.dockerd [stop]. It has no network and touches no firewall.
+
+Its socket is /run/shipei/docker.sock, which the rig `container` finds by itself; what it keeps lies in /var/lib/shipei-docker.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOME, KEPT = Path("/run/shipei"), Path("/var/lib/shipei-docker")
+SOCKET, PID = HOME / "docker.sock", HOME / "docker.pid"
+ADDRESS = f"unix://{SOCKET}"
+START_S = 30.0
+DRIVERS = ("overlay2", "vfs")  # the second where the disk is itself an overlay
+
+
+def start() -> str:
+    """Its address, once it answers. Raises RuntimeError, saying why, when it does not."""
+    if answers():
+        return ADDRESS
+    if shutil.which("dockerd") is None:
+        raise RuntimeError("there is no dockerd: apt-get install docker.io")
+    if os.geteuid() != 0:
+        raise RuntimeError("an engine of its own needs root")
+    HOME.mkdir(parents=True, exist_ok=True)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    said = ""
+    for driver in DRIVERS:
+        said = start_with(driver)
+        if not said:
+            return ADDRESS
+    raise RuntimeError(f"dockerd does not start; the end of {HOME / 'log'}: {said}")
+
+
+def start_with(driver: str) -> str:
+    """Empty when it answers; else its last words."""
+    command = [
+        *("dockerd", "-H", ADDRESS, "--data-root", str(KEPT), "--exec-root", str(HOME / "exec"), "--pidfile", str(PID)),
+        *("--storage-driver", driver, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+        *("--ip-masq=false", "--no-new-privileges"),
+    ]
+    log = HOME / "log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if answers():
+            return ""
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    return " / ".join(log.read_text(errors="replace").splitlines()[-3:])
+
+
+def answers() -> bool:
+    import docker
+
+    if not SOCKET.is_socket():
+        return False
+    try:
+        client = docker.DockerClient(base_url=ADDRESS, timeout=10)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except Exception:
+        return False
+
+
+def stop() -> None:
+    if not PID.is_file():
+        return
+    pid = int(PID.read_text())
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + START_S
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["stop"]:
+        stop()
+        return 0
+    try:
+        print(f"a container engine answers on {start()}; `python -m rigs.dockerd stop` ends it")
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
