@@ -28,7 +28,7 @@ from harness.ports import Arrival, Bench
 LABEL = "org.shipei.owner"
 USER = "65534:65534"
 CALL_S = 120
-END_S = 15.0
+DYING_S = 0.5  # a process that was killed is there for a moment
 MB = 1 << 20
 WRITABLE = ("/tmp", "/run", "/var/tmp")
 TERMINAL, HUB = "/dev/ttyS0", "/shipei/hub.sock"
@@ -194,11 +194,13 @@ class ContainerTarget:
     def make_safe(self, work: Path) -> str:
         """Remove what harnesses that are dead have left in the engine: containers, and images in quarantine."""
         with self.client() as client:
-            left = set()
+            left: set[str] = set()
             for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
                 left.add(container.labels[LABEL])
             for image in client.images.list(filters={"reference": f"{container_image.QUARANTINE}/*"}):
                 left |= {tag.split("/")[1].split(":")[0] for tag in image.tags}
+            if left:
+                time.sleep(DYING_S)
             dead = [token for token in left if not alive(token)]
             for token in dead:
                 removed(client, token)
@@ -231,8 +233,9 @@ def alive(token: str) -> bool:
 
 
 def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty if it is not there."""
+    """When a process started, in the kernel's ticks; empty if it is not there, or has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""

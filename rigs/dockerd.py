@@ -15,6 +15,7 @@ HOME, KEPT = Path("/run/shipei"), Path("/var/lib/shipei-docker")
 SOCKET, PID = HOME / "docker.sock", HOME / "docker.pid"
 ADDRESS = f"unix://{SOCKET}"
 START_S = 30.0
+STARTED: list["subprocess.Popen[bytes]"] = []  # it outlives us
 DRIVERS = ("overlay2", "vfs")  # the second where the disk is itself an overlay
 
 
@@ -46,6 +47,7 @@ def start_with(driver: str) -> str:
     log = HOME / "log"
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
+    STARTED.append(process)
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         if answers():
