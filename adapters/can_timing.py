@@ -151,7 +151,7 @@ def differences(channel: str, wanted: Wanted) -> list[str]:
     found: list[str] = []
     if "UP" not in link.get("flags", []):
         found.append("it is down")
-    if link.get("linkinfo", {}).get("info_kind") == "vcan":
+    if link.get("linkinfo", {}).get("info_kind") in ("vcan", "vxcan"):
         return found + (["it carries no CAN FD (mtu 16)"] if wanted.get("fd") and link.get("mtu") == 16 else [])
     running = {**data.get("bittiming", {}), **{f"data_{k}": v for k, v in data.get("data_bittiming", {}).items()}}
     for key in ("bitrate", "data_bitrate"):

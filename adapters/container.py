@@ -3,42 +3,42 @@
 The engine is Docker's, through its SDK. What holds an item is listed in docs/submit-an-image.md and proven by a probe before it starts.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import docker
-import requests
-from docker.errors import DockerException
 
 from adapters import container_image, container_probe
 from adapters.confine import copied
+from adapters.container_engine import LABEL, TROUBLE, connected, owner_token, remove_what_the_dead_left, removed
 from adapters.program import Supply
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench
 
-LABEL = "org.shipei.owner"
 USER = "65534:65534"
-CALL_S = 120
-DYING_S = 0.5  # a process that was killed is there for a moment
 MB = 1 << 20
 WRITABLE = ("/tmp", "/run", "/var/tmp")
 TERMINAL, HUB = "/dev/ttyS0", "/shipei/hub.sock"
 KILLED = 137
 LOG = {"type": "json-file", "config": {"max-size": "1m", "max-file": "1"}}
-TROUBLE = (DockerException, requests.RequestException, OSError)
 
 
 class Container:
-    """One life of the item at a time, each a new container of the same image."""
+    """One life of the item at a time, each a new container of the same image.
+
+    It starts when the engine says that its process did: what the engine takes before that is the lab's time, not the device's.
+    """
+
+    uncertainty_ns = 20_000_000
 
     def __init__(self, client: Any, image: str, settings: dict[str, Any], arrival: Arrival, evidence: Path) -> None:
         self.client, self.image, self.settings, self.arrival = client, image, settings, arrival
@@ -54,8 +54,9 @@ class Container:
         try:
             self.container = self.client.containers.create(self.image, **{**self.settings, "volumes": volumes})
             self.over.clear()
-            time_ns = time.monotonic_ns()
             self.container.start()
+            self.container.reload()
+            time_ns = monotonic_of(self.container.attrs["State"]["StartedAt"])
         except TROUBLE as error:
             raise RigError(f"the container cannot be started: {error}") from error
         self.note("started", container=self.container.short_id)
@@ -107,7 +108,8 @@ class Container:
 
 @noun
 class ContainerTarget:
-    """The item as a container; `on` names the hub that carries its buses, `engine` an address such as unix:///run/docker.sock."""
+    """The item as a container; `on` names the hub or the ContainerNetwork that carries its buses, `engine` an address such as
+    unix:///run/docker.sock."""
 
     on: str = "hub"
     engine: str | None = None
@@ -119,18 +121,19 @@ class ContainerTarget:
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:
-        with self.client() as client:
+        with connected(self.engine) as client:
             work = bench.work / "item"
             work.mkdir(parents=True, exist_ok=True)
             archive = work / "image.tar"
             shutil.copyfile(bench.item.files["application"], archive)
             token = owner_token()
-            hub = Path(bench.ports[self.on].path)
-            hub.chmod(0o666)
-            settings = self.settings(hub, bench, token)
+            settings = self.settings(bench.ports[self.on], bench, token)
+            links = 1 + len(getattr(bench.ports[self.on], "channels", ()))
             try:
                 bench.tell("proving the container engine's limits")
-                seen = container_probe.proven(client, settings, self.memory_mb, self.pids, self.tmpfs_mb, self.cpus)
+                seen = container_probe.proven(
+                    client, settings, self.memory_mb, self.pids, self.tmpfs_mb, self.cpus, links
+                )
                 (bench.evidence / "container-probe.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
                 image = container_image.loaded(client, archive, work, token)
             except TROUBLE as error:
@@ -145,28 +148,13 @@ class ContainerTarget:
                 supply.close()
                 removed(client, token)
 
-    @contextmanager
-    def client(self) -> Iterator[Any]:
-        address = self.engine or os.environ.get("DOCKER_HOST") or usual_address()
-        try:
-            client = docker.DockerClient(base_url=address, timeout=CALL_S)
-            client.ping()
-        except TROUBLE as error:
-            raise RigError(
-                f"no container engine answers on {address} ({type(error).__name__}): start Docker, or `make dockerd` as root"
-            ) from error
-        try:
-            yield client
-        finally:
-            client.close()
-
-    def settings(self, hub: Path, bench: Bench, token: str) -> dict[str, Any]:
-        """What a container of the item may and may not."""
-        cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    def settings(self, buses: Any, bench: Bench, token: str) -> dict[str, Any]:
+        """What a container of the item may and may not; `buses` is the hub, or the network of a container on kernel CAN."""
+        mine = os.sched_getaffinity(0)
+        cpuset = {"cpuset_cpus": ",".join(map(str, sorted(mine)))} if len(mine) < (os.cpu_count() or 1) else {}
         size = f"size={self.tmpfs_mb}m,nosuid,nodev,mode=1777"
         return {
             "user": USER,
-            "network_mode": "none",
             "read_only": True,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true", f"seccomp={container_image.seccomp()}"],
@@ -175,67 +163,39 @@ class ContainerTarget:
             "mem_limit": self.memory_mb * MB,
             "memswap_limit": self.memory_mb * MB,
             "nano_cpus": round(self.cpus * 1e9),
-            "cpuset_cpus": cpus,
             "pids_limit": self.pids,
             "ulimits": [docker.types.Ulimit(name="nofile", soft=1024, hard=1024), docker.types.Ulimit(name="core", soft=0, hard=0)],
             "ipc_mode": "private",
-            "hostname": "ecu",
             "healthcheck": {"test": ["NONE"]},
             "log_config": docker.types.LogConfig(type=LOG["type"], config=LOG["config"]),
             "labels": {LABEL: token},
-            "volumes": {str(hub): {"bind": HUB, "mode": "rw"}},
-            "environment": {
-                "SHIPEI_HUB": HUB,
-                "SHIPEI_BUSES": " ".join(bench.item.interface.buses),
-                "SHIPEI_CONSOLE": TERMINAL,
-            },
+            **cpuset,
+            **reached(buses, bench.item.interface.buses),
         }  # fmt: skip
 
     def make_safe(self, work: Path) -> str:
-        """Remove what harnesses that are dead have left in the engine: containers, and images in quarantine."""
-        with self.client() as client:
-            left: set[str] = set()
-            for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
-                left.add(container.labels[LABEL])
-            for image in client.images.list(filters={"reference": f"{container_image.QUARANTINE}/*"}):
-                left |= {tag.split("/")[1].split(":")[0] for tag in image.tags}
-            if left:
-                time.sleep(DYING_S)
-            dead = [token for token in left if not alive(token)]
-            for token in dead:
-                removed(client, token)
-        return f"what {len(dead)} dead harnesses left was removed" if dead else "nothing was left"
+        """Remove what harnesses that are dead have left in the engine."""
+        return remove_what_the_dead_left(self.engine)
 
 
-def usual_address() -> str:
-    """The private engine of `make dockerd` where it runs, else Docker's own."""
-    private = Path("/run/shipei/docker.sock")
-    return f"unix://{private}" if private.is_socket() else "unix:///var/run/docker.sock"
+def monotonic_of(stamp: str) -> int:
+    """An engine's stamp (RFC 3339, to the nanosecond) as a reading of CLOCK_MONOTONIC."""
+    whole, _, rest = stamp.removesuffix("Z").partition(".")
+    seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+    return int(seconds) * 1_000_000_000 + int(rest.ljust(9, "0")[:9] or 0) - (time.time_ns() - time.monotonic_ns())
 
 
-def removed(client: Any, token: str) -> None:
-    """Everything of one owner."""
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}={token}"}, ignore_removed=True):
-        with contextlib.suppress(*TROUBLE):
-            container.remove(force=True)
-    with contextlib.suppress(*TROUBLE):
-        client.images.remove(f"{container_image.QUARANTINE}/{token}:1", force=True)
-
-
-def owner_token() -> str:
-    """This process, so that nobody else can be it: its number, and when it started."""
-    return f"p{os.getpid()}-{started(os.getpid())}"
-
-
-def alive(token: str) -> bool:
-    pid, _, start = token.removeprefix("p").partition("-")
-    return pid.isdigit() and started(int(pid)) == start
-
-
-def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty if it is not there, or has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
-        return ""
+def reached(buses: Any, names: Iterable[str]) -> dict[str, Any]:
+    """How an item comes to its buses: by the hub's socket and no network, or by interfaces in a network of its own."""
+    if hasattr(buses, "channels"):
+        told = {"SHIPEI_CAN": " ".join(f"{b}={c}" for b, c in buses.channels.items())}
+        return {"network_mode": buses.mode, "volumes": {}, "environment": {**told, "SHIPEI_CONSOLE": TERMINAL}}
+    hub = Path(buses.path)
+    hub.chmod(0o666)
+    told = {"SHIPEI_HUB": HUB, "SHIPEI_BUSES": " ".join(names), "SHIPEI_CONSOLE": TERMINAL}
+    return {
+        "network_mode": "none",
+        "hostname": "ecu",
+        "volumes": {str(hub): {"bind": HUB, "mode": "rw"}},
+        "environment": told,
+    }

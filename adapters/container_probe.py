@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 def proven(
-    client: Any, settings: dict[str, Any], memory_mb: int, pids: int, tmpfs_mb: int, cpus: float
+    client: Any, settings: dict[str, Any], memory_mb: int, pids: int, tmpfs_mb: int, cpus: float, links: int = 1
 ) -> dict[str, str]:
     """What the probe saw. Raises RigError, naming each limit that does not hold."""
     environment = {"MEMORY_MB": memory_mb, "PIDS": pids, "TMPFS_MB": tmpfs_mb, "PATH": "/bin"}
@@ -48,13 +48,13 @@ def proven(
     finally:
         container.remove(force=True)
     found = dict(line.split("=", 1) for line in lines if "=" in line)
-    wrong = broken(found, pids, cpus)
+    wrong = broken(found, pids, cpus, links)
     if wrong:
         raise RigError(f"this container engine does not keep what was asked of it: {'; '.join(wrong)}")
     return found
 
 
-def broken(found: dict[str, str], pids: int, cpus: float) -> list[str]:
+def broken(found: dict[str, str], pids: int, cpus: float, links: int = 1) -> list[str]:
     """The limits that do not hold, in words.
 
     >>> sorted(broken({**{k: v for k, (v, _) in EXPECTED.items()}, "uid": "65534", "forked": "90", "cpu": "50000 100000", "links": "1"}, 64, 0.5))
@@ -67,8 +67,8 @@ def broken(found: dict[str, str], pids: int, cpus: float) -> list[str]:
     ]
     if found.get("uid") in (None, "", "0"):
         wrong.append("it runs as root")
-    if found.get("links") != "1":
-        wrong.append(f"it has {found.get('links')} network interfaces, and only the loopback is allowed")
+    if found.get("links") != str(links):
+        wrong.append(f"it has {found.get('links')} network interfaces, and {links} are allowed (the loopback, and CAN)")
     forked = found.get("forked", "")
     if not forked.isdigit() or int(forked) > pids:
         wrong.append(f"it started {forked or 'no'} processes, and {pids} are allowed")

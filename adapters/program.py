@@ -28,6 +28,7 @@ class Body(Protocol):
     """What a supply starts and ends: one life of the item at a time."""
 
     arrival: Arrival
+    uncertainty_ns: int  # of when it started
 
     def start(self, terminal: str) -> int:
         """Begin, with its console on this terminal; when that was (ns). Raises RigError when it cannot be."""
@@ -41,6 +42,8 @@ class Body(Protocol):
 
 class Process:
     """A program of this host."""
+
+    uncertainty_ns = 1_000_000
 
     def __init__(self, artefact: Path, work: Path, environment: Mapping[str, str]) -> None:
         self.artefact, self.work, self.environment = artefact, work, environment
@@ -87,10 +90,8 @@ class Process:
 class Supply:
     """The item's supply: power is a start and a kill; an item that exits has reset itself and is started again."""
 
-    uncertainty_ns = 1_000_000
-
     def __init__(self, body: Body) -> None:
-        self.body, self.arrival = body, body.arrival
+        self.body, self.arrival, self.uncertainty_ns = body, body.arrival, body.uncertainty_ns
         self.powered = False
         self.living = False
         self.broken = ""

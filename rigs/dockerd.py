@@ -1,6 +1,7 @@
 """A private Docker engine for container rigs, as root: python -m rigs.dockerd [stop]. It has no network and touches no firewall.
 
-Its socket is /run/shipei/docker.sock, which the rig `container` finds by itself; what it keeps lies in /var/lib/shipei-docker.
+Its socket is /run/shipei/docker.sock, which the rig `container` finds by itself; what it keeps lies in /var/lib/shipei-docker, or beside the
+socket in a guest of `shipei vcan`.
 """
 
 import os
@@ -11,12 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-HOME, KEPT = Path("/run/shipei"), Path("/var/lib/shipei-docker")
+HOME = Path("/run/shipei")
+KEPT = Path("/var/lib/shipei-docker")
 SOCKET, PID = HOME / "docker.sock", HOME / "docker.pid"
 ADDRESS = f"unix://{SOCKET}"
 START_S = 30.0
 STARTED: list["subprocess.Popen[bytes]"] = []  # it outlives us
-DRIVERS = ("overlay2", "vfs")  # the second where the disk is itself an overlay
 
 
 def start() -> str:
@@ -28,19 +29,37 @@ def start() -> str:
     if os.geteuid() != 0:
         raise RuntimeError("an engine of its own needs root")
     HOME.mkdir(parents=True, exist_ok=True)
-    KEPT.mkdir(parents=True, exist_ok=True)
     said = ""
-    for driver in DRIVERS:
-        said = start_with(driver)
+    for driver, folder in places():
+        folder.mkdir(parents=True, exist_ok=True)
+        said = start_with(driver, folder)
         if not said:
             return ADDRESS
     raise RuntimeError(f"dockerd does not start; the end of {HOME / 'log'}: {said}")
 
 
-def start_with(driver: str) -> str:
+def places() -> list[tuple[str, Path]]:
+    """Storage drivers and where they keep images: on disk; in memory where the disk is another kernel's, who may use it too."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    if any(where == "/" and kind in ("hostfs", "9p") for where, kind in mounts):
+        return [("overlay2", HOME / "data")]
+    return [("overlay2", KEPT), ("vfs", KEPT)]  # the second where the disk is itself an overlay
+
+
+def start_with(driver: str, folder: Path) -> str:
     """Empty when it answers; else its last words."""
     command = [
-        *("dockerd", "-H", ADDRESS, "--data-root", str(KEPT), "--exec-root", str(HOME / "exec"), "--pidfile", str(PID)),
+        *(
+            "dockerd",
+            "-H",
+            ADDRESS,
+            "--data-root",
+            str(folder),
+            "--exec-root",
+            str(HOME / "exec"),
+            "--pidfile",
+            str(PID),
+        ),
         *("--storage-driver", driver, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
         *("--ip-masq=false", "--no-new-privileges"),
     ]

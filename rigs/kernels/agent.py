@@ -27,6 +27,7 @@ MOUNTS = (
     ("dev", "/dev", "devtmpfs"),
     ("pts", "/dev/pts", "devpts"),
     ("shm", "/dev/shm", "tmpfs"),
+    ("cgroup", "/sys/fs/cgroup", "cgroup2"),
 )
 SYSCTLS = {"net/core/rmem_max": 8_388_608, "net/core/rmem_default": 4_194_304, "net/core/wmem_max": 8_388_608}
 
@@ -54,6 +55,8 @@ def prepare(order):
         mount(*each)
     for file in order["modules"]:
         load(file)
+    with open("/sys/fs/cgroup/cgroup.subtree_control", "w") as file:
+        file.write("+memory +pids +cpu")
     links.set_up_loopback()
     for name in order["buses"]:
         links.add(name, order["fd"])
