@@ -11,7 +11,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import blf, decode, driving, hub, loaded, overhead, simulated
+from benchmarks import blf, campaign, decode, driving, hub, loaded, overhead, simulated, vcan
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = {
@@ -21,6 +21,8 @@ ALL = {
     "simulated": simulated.measure,
     "driving": driving.measure,
     "hub": hub.measure,
+    "vcan": vcan.measure,
+    "campaign": campaign.measure,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -99,10 +99,12 @@ def load(file: Path, key: Path | None = None) -> tuple[Campaign, list[Cell]]:
     rig_files = check(document, loaded, file.parent)
     if document.mistakes:
         raise BadInput(document.mistakes)
+    profiles: list[str | None] = [beside(file.parent, p) for p in loaded.profiles]
+    profiles = profiles or [None]
     found: list[Cell] = []
     mistakes: list[str] = []
     for submission, where, rig_file in ((s, w, f) for s in given for w, f in zip(loaded.rigs, rig_files, strict=True)):
-        for profile in loaded.profiles or (None,):
+        for profile in profiles:
             try:
                 found += cells_of(submission, where, rig_file, profile, key)
             except BadInput as error:
@@ -138,14 +140,22 @@ def check(document: Document, campaign: Campaign, folder: Path) -> list[Path]:
         if not getattr(campaign, key):
             document.mistake((key,), f"{key} should name at least one")
     for n, one in enumerate(campaign.rigs):
-        path = one.rig if "/" not in one.rig and not one.rig.endswith((".yaml", ".yml")) else str(folder / one.rig)
         if one.way is not None and one.way not in WAYS:
             document.mistake(("rigs", n, "way"), f"unknown way {one.way!r}{shape.meant(one.way, WAYS)}")
         try:
-            found.append(rigs.locate(path))
+            found.append(rigs.locate(beside(folder, one.rig)))
         except BadInput as error:
             document.mistake(("rigs", n, "rig"), str(error))
     return found
+
+
+def beside(folder: Path, named: str) -> str:
+    """A name of what comes with the product as it is; a file from the campaign's folder.
+
+    >>> beside(Path("/c"), "hub"), beside(Path("/c"), "bench.yaml")
+    ('hub', '/c/bench.yaml')
+    """
+    return str(folder / named) if "/" in named or named.endswith((".yaml", ".yml")) else named
 
 
 def cells_of(submission: Path, where: CampaignRig, rig_file: Path, profile: str | None, key: Path | None) -> list[Cell]:
