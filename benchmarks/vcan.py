@@ -12,6 +12,7 @@ from pathlib import Path
 from rigs import dockerd
 from rigs.ecus import image
 from rigs.kernels import packages
+from rigs.kernels.qemu import KERNELS
 
 FRAME = (
     "import socket; a, b = (socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW) for _ in 'ab');"
@@ -43,14 +44,14 @@ def virtme_ng():
     tool = shutil.which("vng")
     if tool is None or shutil.which("depmod") is None or os.geteuid() != 0:
         return None
-    files = packages.kept_or(__import__("re").compile(r"linux-image-[0-9].*-amd64_.*"), lambda: None)
+    files = packages.kept_or(KERNELS, lambda: None)
     (kernel,) = (files / "boot").glob("vmlinuz-*")
     version = kernel.name.removeprefix("vmlinuz-")
     modules = Path("/lib/modules") / version
+    modules.parent.mkdir(exist_ok=True)
     if not modules.exists():
-        modules.parent.mkdir(exist_ok=True)
         modules.symlink_to(files / "lib" / "modules" / version)
-        subprocess.run(["depmod", version], check=True)
+    subprocess.run(["depmod", version], check=True)
     with tempfile.NamedTemporaryFile("w", suffix=".py", dir=Path.cwd()) as script:
         script.write(FRAME)
         script.flush()

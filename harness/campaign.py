@@ -58,6 +58,10 @@ class Cell:
         return f"{self.plan.vendor} {self.plan.combination} on {self.plan.rig}, {self.plan.profile}"
 
     @property
+    def short(self) -> str:
+        return f"{self.plan.vendor} {self.plan.combination.application.name} on {self.plan.rig}"
+
+    @property
     def tests(self) -> int:
         return len({t for p in self.plan.requirements for t in p.tests})
 

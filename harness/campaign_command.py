@@ -49,7 +49,7 @@ class Bars(Lines):
         self.tasks: dict[int, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
-        self.tasks[id(cell)] = self.bar.add_task(escape(cell.title), total=cell.tests)
+        self.tasks[id(cell)] = self.bar.add_task(escape(cell.short), total=cell.tests)
 
     def test(self, cell: Cell, count: int, name: str) -> None:
         self.bar.update(self.tasks[id(cell)], completed=count)
