@@ -134,6 +134,38 @@ def test_an_oci_archive_certifies_as_well(engine, reference, tmp_path, profile):
     certifies(made, tmp_path / "runs", profile())
 
 
+def test_a_driving_assistance_image_certifies_too(engine, tmp_path):
+    """CAN FD on another bus; the second vendor."""
+    profile = tmp_path / "driving.yaml"
+    profile.write_text(
+        "name: driving\nversion: '1'\nsuites: [common, driving_assistance]\nmandatory: [CAN-MATRIX-001]\n"
+        "conditional: [BOOT-READY-001, E2E-SENT-001]\nlimit_s: 120\n"
+    )
+    certifies(image.build_image(tmp_path / "s", ecu="driving_assistance-b"), tmp_path / "runs", profile)
+
+
+def test_an_image_certifies_on_kernel_can_inside_a_guest(reference, tmp_path, profile):
+    """As docs/gitlab-ci-container.yml does: kernel, CAN and engine inside `shipei vcan`, a vxcan pair into the container's network."""
+    shipei = f"{sys.executable} -m harness"
+    certify = (
+        f"{shipei} certify {reference} --rig container-vcan --profile {profile()} --runs {tmp_path}/runs --no-report"
+    )
+    inside = f"{sys.executable} -m rigs.dockerd && {certify}"
+    for _ in range(3):
+        done = subprocess.run(
+            [*shipei.split(), "vcan", "--way", "uml", "--memory", "2G", "--", "sh", "-c", inside],
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+        if done.returncode != 3:
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (f.parent for f in (tmp_path / "runs").glob("*/*/certificate.json"))
+    assert json.loads((run / "record" / "container-probe.json").read_text())["links"] == "2"
+    assert {e["by"] for e in events_of(run) if e["what"] == "ended"} == {"the bench"}
+
+
 def test_a_defective_image_is_refused_by_name(engine, tmp_path, profile):
     made = image.build_image(tmp_path / "s", {"SPEED_OFFSET_KMH": "-0.9"})
     code, _, verdict, _ = certified(made, tmp_path / "runs", profile())

@@ -1,5 +1,7 @@
 """What our SocketCAN adapters promise, on a kernel's own buses. Not collected by itself: tests/test_vcan.py runs it in `shipei vcan`."""
 
+import socket
+import struct
 import time
 from contextlib import contextmanager
 
@@ -12,7 +14,7 @@ from adapters.can_python import PythonCan
 from harness.errors import DeviceError, RigError
 from harness.interface import DiagnosticsInterface, Interface
 from harness.model import Item
-from harness.ports import BRS, EXT, FD, RTR, TX, Bench, Cycle, Frame
+from harness.ports import BRS, ERROR, EXT, FD, RTR, TX, Bench, Cycle, Frame
 
 MS = 1_000_000
 WHERE = DiagnosticsInterface(bus="body", request=0x710, response=0x718)
@@ -146,6 +148,17 @@ def test_an_interface_that_is_not_there_is_said(tmp_path):
         PythonCan(interface="socketcan", channel="vcan7").open("body", bench),
     ):
         pass
+
+
+def test_error_frames_are_counted_and_tell_the_controllers_state(bus, other):
+    """A controller error that the kernel's driver reports: error-passive, in the form of linux/can/error.h."""
+    assert bus.health().errors == 0
+    other.socket.send(struct.pack("=IBB2x8s", socket.CAN_ERR_FLAG | 0x04, 8, 0, b"\0\x10"))
+    (row,) = rows_of(bus, 0x04, 1)
+    assert int(row["flags"]) & (ERROR | TX) == ERROR
+    found = bus.health()
+    assert (found.errors, found.state) == (1, "passive")
+    assert bus.health().errors == 0
 
 
 # ---------------------------------------------------------------- kernel ISO-TP
