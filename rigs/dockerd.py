@@ -104,6 +104,9 @@ def stop() -> None:
         return
     pid = int(PID.read_text())
     os.kill(pid, signal.SIGTERM)
+    for process in STARTED:  # by this very process
+        if process.pid == pid:
+            process.wait(START_S)
     deadline = time.monotonic() + START_S
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
