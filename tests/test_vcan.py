@@ -52,6 +52,22 @@ def test_exit_code_output_input_files_and_environment_come_through(way, tmp_path
     assert {"uml": "User-Mode Linux", "qemu": "QEMU with Linux"}[way] in done.stderr.decode()
 
 
+def test_endless_input_does_not_fill_the_disk(tmp_path):
+    """The folder of the run holds a few MB of what is not read, however much is offered."""
+    yes = subprocess.Popen(["yes", "0123456789" * 100], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*SHIPEI, "vcan", "--way", "uml", "--", "sh", "-c", "echo go; sleep 3; head -c 10000000 | wc -c"],
+        stdin=yes.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    yes.stdout.close()
+    assert process.stdout.readline() == b"go\n"
+    time.sleep(2)
+    assert sum(f.stat().st_size for f in tmp_path.rglob("in.*")) < 10_000_000
+    assert process.communicate(timeout=60)[0] == b"10000000\n"
+    yes.kill()
+    yes.wait()
+
+
 def test_what_cannot_be_run_and_what_a_signal_ends(tmp_path):
     plain = tmp_path / "plain"
     plain.write_text("no program")

@@ -21,6 +21,7 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
 MOST_INTERRUPTS = 3  # then the guest is ended, whatever its command does
 HIDDEN = ("/dev/shm", "/run", "/proc", "/sys", "/dev")  # folders of the host that a guest has its own of
 LAST_WORDS = 12
+MOST_WAITING = 64  # pieces of standard input, of 64 KiB at most, that the command has not read
 PR_SET_PDEATHSIG = 1
 
 
@@ -86,6 +87,9 @@ class Guest:
         """Our standard input into files, as it comes; nothing from a terminal that is another's."""
         mine = not os.isatty(0) or os.tcgetpgrp(0) == os.getpgrp()
         while not self.ended.is_set():
+            if self.inputs > MOST_WAITING and (self.folder / f"in.{self.inputs - MOST_WAITING}").exists():
+                time.sleep(POLL_S)  # the command does not read it that fast: who writes it waits
+                continue
             try:
                 data = os.read(0, 1 << 16) if mine else b""
             except OSError:
@@ -96,7 +100,7 @@ class Guest:
                 return
 
     def put(self, name: str, data: bytes) -> None:
-        if self.folder.is_dir():
+        with suppress(FileNotFoundError):  # it is over, and the folder gone
             (self.folder / f"{name}.new").write_bytes(data)
             (self.folder / f"{name}.new").rename(self.folder / name)
 
