@@ -27,6 +27,7 @@ SO_TIMESTAMPNS, SO_RXQ_OVFL = 35, 40
 MSG_CONFIRM = 0x800
 LAG_NS = 2_000_000  # between the stamp of a frame and its place in the socket's queue
 RECEIVE_BUFFER = 8_000_000
+MOST_AT_ONCE = 4096  # frames, before the owner looks at what else is due
 
 
 class SocketWire:
@@ -62,16 +63,18 @@ class SocketWire:
         self.drain()
 
     def drain(self) -> None:
-        """Everything that is in the queue; what was stamped a moment before is in the trace then."""
-        before_ns = time.monotonic_ns()
+        """What is in the queue; all that was stamped a moment before is in the trace then, unless the bus is flooded."""
+        until_ns = time.monotonic_ns() - LAG_NS
         offset_ns = time.time_ns() - time.monotonic_ns()
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 data, extra, flags, _ = self.socket.recvmsg(80, 128, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
             self.keep(data, extra, bool(flags & MSG_CONFIRM), offset_ns)
-        self.trace.captured(max(before_ns - LAG_NS, self.last_ns), self.lost)
+        else:
+            until_ns = self.last_ns
+        self.trace.captured(max(until_ns, self.last_ns), self.lost)
 
     def keep(self, raw: bytes, extra: list[Any], confirmed: bool, offset_ns: int) -> None:
         stamp_ns = time.monotonic_ns()

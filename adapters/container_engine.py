@@ -62,7 +62,10 @@ def usual_address() -> str:
 
 def removed(client: Any, token: str) -> None:
     """Everything of one owner."""
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}={token}"}, ignore_removed=True):
+    left: list[Any] = []
+    with contextlib.suppress(*TROUBLE):  # the engine may be gone; then the next start removes them
+        left = client.containers.list(all=True, filters={"label": f"{LABEL}={token}"}, ignore_removed=True)
+    for container in left:
         with contextlib.suppress(*TROUBLE):
             container.remove(force=True)
     with contextlib.suppress(*TROUBLE):

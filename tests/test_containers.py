@@ -333,6 +333,25 @@ def test_a_harness_that_is_killed_leaves_no_container(whom, engine, reference, t
     assert left(engine) == []
 
 
+def test_an_engine_that_dies_voids_the_run(engine, reference, tmp_path, profile):
+    """A private one, stopped under the run; then the item's end is nobody's statement about the item."""
+    before = dockerd.answers()
+    rig = tmp_path / "container.yaml"
+    text = (Path(dockerd.__file__).parent / "container.yaml").read_text()
+    rig.write_text(text.replace("memory_mb: 256", f"engine: '{dockerd.start()}', memory_mb: 256"))
+    process = start(reference, tmp_path / "runs", profile(), rig)
+    client = docker.DockerClient(base_url=dockerd.ADDRESS)
+    running(client, process)
+    client.close()
+    dockerd.stop()
+    _, said = process.communicate(timeout=RUN_S)
+    (file,) = (tmp_path / "runs").glob("*/*/verdict.json")
+    assert process.returncode == 3, said
+    assert "engine" in file.read_text()
+    if before:
+        dockerd.start()
+
+
 def test_no_engine_is_said_with_what_to_do(reference, tmp_path, profile):
     rig = tmp_path / "container.yaml"
     text = (Path(dockerd.__file__).parent / "container.yaml").read_text()

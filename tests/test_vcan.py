@@ -76,18 +76,19 @@ def test_what_cannot_be_run_and_what_a_signal_ends(tmp_path):
     assert vcan("--way", "uml", "--", "sh", "-c", "kill -USR1 $$").returncode == 128 + signal.SIGUSR1
 
 
-def test_a_dead_kernel_is_125_with_its_last_words():
-    done = vcan("--way", "uml", "--", "sh", "-c", "echo before; echo c > /proc/sysrq-trigger; sleep 60")
+@pytest.mark.parametrize("way", GUESTS)
+def test_a_dead_kernel_is_125_with_its_last_words(way):
+    done = vcan("--way", way, "--", "sh", "-c", "echo before; echo c > /proc/sysrq-trigger; sleep 60")
     assert done.returncode == 125
     assert done.stdout == "before\n"
     assert "its last words" in done.stderr
     assert "sysrq" in done.stderr
 
 
-def started(tmp_path, *command):
+def started(tmp_path, *command, way="uml"):
     """A guest whose command has begun."""
     process = subprocess.Popen(
-        [*SHIPEI, "vcan", "--way", "uml", "--", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [*SHIPEI, "vcan", "--way", way, "--", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert process.stdout.readline() == b"go\n"
@@ -102,7 +103,7 @@ def guests(tmp_path):
             words = file.read_bytes()
         except OSError:
             continue
-        if b"linux.uml" in words and str(tmp_path).encode() in words:
+        if (b"linux.uml" in words or b"qemu-system" in words) and str(tmp_path).encode() in words:
             found.append(file.parent.name)
     return found
 
@@ -135,8 +136,10 @@ def test_a_command_that_will_not_end_is_ended_by_the_third_interrupt(tmp_path):
     assert gone(tmp_path)
 
 
-def test_killed_itself_it_leaves_nothing(tmp_path):
-    process = started(tmp_path, "sh", "-c", "echo go; exec sleep 1000")
+@pytest.mark.parametrize("way", GUESTS)
+def test_killed_itself_it_leaves_nothing(way, tmp_path):
+    process = started(tmp_path, "sh", "-c", "echo go; exec sleep 1000", way=way)
+    assert guests(tmp_path)
     process.kill()
     process.communicate(timeout=30)
     assert gone(tmp_path)
@@ -152,6 +155,13 @@ def test_the_hosts_kernel_where_it_has_can():
     done = vcan("--way", "uml", "--bus", "can7", "--", "sh", "-c", script)
     assert " ".join(done.stdout.split()) == "can7 can8 lo code 5 left can7 lo can7 lo code 143 can7 lo", done.stderr
     assert done.stderr.count("the host's kernel, Linux") == 2
+
+
+def test_an_interface_that_does_not_do_is_said():
+    inner = f"{sys.executable} -m harness vcan --way host --bus can7 -- true"
+    done = vcan("--way", "uml", "--bus", "can7", "--no-fd", "--", "sh", "-c", inner)
+    assert done.returncode == 3
+    assert "can7 carries no CAN FD: ip link set can7 mtu 72, or --no-fd" in done.stderr
 
 
 def test_the_first_way_that_works_is_taken_and_says_why_not_another(tmp_path, monkeypatch):

@@ -23,8 +23,11 @@ class Host:
     name = "host"
 
     def check(self, wanted: Wanted, tell: Tell) -> str:
-        missing = [b for b in wanted.buses if wanted.private or not links.is_can(b)]
-        if missing:
+        there = [b for b in wanted.buses if not wanted.private and links.is_can(b)]
+        wrong = [text for b in there if (text := links.trouble(b, wanted.fd))]
+        if wrong:
+            raise Refused(f"the host's kernel: {'; '.join(wrong)}")
+        if len(there) < len(wanted.buses):
             self.try_out()
         return f"the host's kernel, Linux {os.uname().release}"
 

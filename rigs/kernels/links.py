@@ -19,6 +19,16 @@ def is_can(name: str) -> bool:
     return file.is_file() and file.read_text().strip() == str(ARPHRD_CAN)
 
 
+def trouble(name: str, fd: bool) -> str:
+    """What is wrong with an interface that is there, with the command that mends it; empty if nothing is."""
+    folder = Path("/sys/class/net") / name
+    if not int((folder / "flags").read_text(), 16) & IFF_UP:
+        return f"{name} is down: ip link set {name} up"
+    if fd and int((folder / "mtu").read_text()) < CANFD_MTU:
+        return f"{name} carries no CAN FD: ip link set {name} mtu 72, or --no-fd"
+    return ""
+
+
 def add(name: str, fd: bool, kind: str = "vcan") -> None:
     """Create an interface and set it up. Raises OSError: EOPNOTSUPP where the kernel has no such kind."""
     attributes = attribute(IFLA_IFNAME, name.encode() + b"\0")

@@ -72,8 +72,11 @@ REAL(ssize_t, recvmsg, int, struct msghdr *, int);
 REAL(int, ioctl, int, unsigned long, void *);
 REAL(int, close, int);
 
+/* Before anything else; other libraries may read or close before our turn comes. */
 __attribute__((constructor)) static void begin(void)
 {
+	if (real_close)
+		return;
 #define FIND(name) real_##name = dlsym(RTLD_NEXT, #name)
 	FIND(socket), FIND(bind), FIND(setsockopt), FIND(getsockopt), FIND(getsockname), FIND(read), FIND(write), FIND(send);
 	FIND(sendto), FIND(sendmsg), FIND(recv), FIND(recvfrom), FIND(recvmsg), FIND(ioctl), FIND(close);
@@ -87,6 +90,7 @@ __attribute__((constructor)) static void begin(void)
 
 static struct can_socket *ours(int fd)
 {
+	begin();
 	return fd >= 0 && fd < MOST_FDS ? sockets[fd] : NULL;
 }
 
@@ -205,6 +209,7 @@ over:
 
 int socket(int domain, int type, int protocol)
 {
+	begin();
 	if (domain != AF_CAN)
 		return real_socket(domain, type, protocol);
 	if ((type & 0xf) != SOCK_RAW || protocol != CAN_RAW) {
