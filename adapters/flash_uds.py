@@ -109,7 +109,7 @@ class Programming:
         for number, at in enumerate(range(0, len(self.image), self.block), 1):
             self.transfer_one(number & 255, self.image[at : at + self.block])
             done = min(1.0, (at + self.block) / len(self.image))
-            if done >= told + TELL_EVERY:
+            if done >= told + TELL_EVERY or done == 1.0:
                 told = done
                 self.tell(f"flash: {done:.0%} of {len(self.image)} bytes")
 
