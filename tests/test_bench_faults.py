@@ -15,7 +15,11 @@ from rigs.ecus import build
 from tests.desk import SHORT, desk
 
 CABLES = {"can": ("adapter", "device", "slcan"), "console": ("console",), "supply": ("TCPIP",)}
-PHASES = {"flash": r"flash: [45]\d%", "boot": "test_boot.py::", "test": "test_display.py::"}  # what is told when it begins
+PHASES = {
+    "flash": r"flash: [45]\d%",
+    "boot": "test_boot.py::",
+    "test": "test_display.py::",
+}  # what is told when it begins
 IMPATIENT = ("adapters.flash_uds:UdsFlasher", "adapters.flash_uds:UdsFlasher\n    boot_s: 2.0\n    attempts: 2")
 
 

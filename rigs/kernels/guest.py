@@ -125,8 +125,7 @@ class Guest:
             return int(file.read_text())
         if self.interrupts >= MOST_INTERRUPTS:
             return 128 + signal.SIGINT
-        words = [w for w in self.console.read_text(errors="replace").splitlines() if w.strip()]
-        said = "\n".join(words[-LAST_WORDS:]) or "it said nothing"
+        said = last_words(self.console.read_text(errors="replace")) or "it said nothing"
         if (self.folder / "ready").exists():
             raise Died(said)
         raise Refused(f"its kernel did not come up within {self.start_s:g} s or ended before; it said: {said}")
@@ -153,6 +152,18 @@ class Tail:
             except OSError:  # nobody reads it any more
                 break
         return bool(data)
+
+
+def last_words(console: str) -> str:
+    """The end of what a kernel said, from its panic on where it had one.
+
+    >>> last_words("booting\\nKernel panic - not syncing: no init\\nCPU: 0\\n")
+    'Kernel panic - not syncing: no init\\nCPU: 0'
+    """
+    words = [w for w in console.splitlines() if w.strip()]
+    panics = [n for n, word in enumerate(words) if "Kernel panic" in word]
+    chosen = words[panics[0] :][:LAST_WORDS] if panics else words[-LAST_WORDS:]
+    return "\n".join(chosen)
 
 
 @contextmanager
