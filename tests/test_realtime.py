@@ -61,7 +61,14 @@ def start(submission, runs, *options, rig="hub", within=()):
         "--no-report",
         "--json",
     ]
-    return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts
+    )
+
+
+def hears_interrupts():
+    """As at a terminal: a shell without job control starts what it puts into the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def verdict_of(runs):
