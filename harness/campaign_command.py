@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from harness import campaign, campaign_run, show
@@ -68,14 +68,7 @@ def watching(cells: int, as_json: bool) -> Iterator[campaign_run.Watch]:
     if as_json or not sys.stderr.isatty():
         yield Lines(as_json)
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*show.columns(), console=Console(stderr=True), transient=True) as bar:
         yield Bars(bar, cells)
 
 

@@ -10,7 +10,15 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from harness import shape, trace
@@ -69,15 +77,16 @@ def plain(data: Mapping[str, Any], as_json: bool) -> None:
                 out.print(f"[bold]{key}[/]  {escape(str(value))}", soft_wrap=True)
 
 
+def columns() -> tuple[ProgressColumn, ...]:
+    """Of every bar."""
+    return (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
 @contextmanager
 def progress(as_json: bool, what: str = "", *, verbose: bool = False) -> Iterator[Callable[[str], None]]:
     """A bar that names the test that runs; on standard error, silent with --json or without a terminal. Verbose: a line a test."""
     bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *columns(),
         console=Console(stderr=True),
         disable=as_json or not sys.stderr.isatty(),
         transient=True,
@@ -101,15 +110,8 @@ def progress(as_json: bool, what: str = "", *, verbose: bool = False) -> Iterato
 @contextmanager
 def counting(as_json: bool, what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for so many of so many; on standard error, silent with --json or without a terminal."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
     out = Console(stderr=True)
-    with Progress(*columns, console=out, disable=as_json or not sys.stderr.isatty(), transient=True) as bar:
+    with Progress(*columns(), console=out, disable=as_json or not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import show
+from harness.campaign import WAYS
 from harness.command import Json, command
 from harness.errors import BadInput, Fault
 from harness.shape import meant
@@ -15,7 +16,6 @@ from rigs.kernels.qemu import Qemu
 from rigs.kernels.uml import Uml
 from rigs.kernels.ways import DEAD, Died, Refused, Wanted, Way, mistakes
 
-WAYS = ("host", "uml", "qemu")
 PASSED = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 
 

@@ -86,6 +86,7 @@ def start_with(driver: str, folder: Path) -> str:
 
 def answers() -> bool:
     import docker
+    import requests
 
     if not SOCKET.is_socket():
         return False
@@ -95,7 +96,7 @@ def answers() -> bool:
             return bool(client.ping())
         finally:
             client.close()
-    except Exception:
+    except (docker.errors.DockerException, requests.RequestException):  # nobody answers there
         return False
 
 

@@ -4,7 +4,6 @@ python -m rigs.ecus.image FOLDER [ECU]: the same submission as rigs.ecus.build m
 """
 
 import ast
-import gzip
 import hashlib
 import io
 import json
@@ -147,11 +146,6 @@ def busybox() -> bytes:
     if tool is None:
         raise FileNotFoundError("a reference image stands on a static busybox: apt-get install busybox-static")
     return Path(tool).read_bytes()
-
-
-def packed(raw: bytes) -> bytes:
-    """A layer as OCI images have it."""
-    return gzip.compress(raw, 6, mtime=0)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from rigs.kernels.ways import Died, Refused, Wanted
+from rigs.kernels.ways import PASSED_ON, Died, Refused, Wanted
 
 AGENT = Path(__file__).with_name("agent.py")
 POLL_S = 0.01
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 MOST_INTERRUPTS = 3  # then the guest is ended, whatever its command does
 HIDDEN = ("/dev/shm", "/run", "/proc", "/sys", "/dev")  # folders of the host that a guest has its own of
 LAST_WORDS = 12

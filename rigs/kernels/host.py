@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rigs.kernels import links
-from rigs.kernels.ways import NOT_EXECUTABLE, NOT_FOUND, Refused, Tell, Wanted
+from rigs.kernels.ways import NOT_EXECUTABLE, NOT_FOUND, PASSED_ON, Refused, Tell, Wanted
 
 CLONE_NEWNET = 0x40000000
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Host:

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rigs.kernels import guest, packages
-from rigs.kernels.ways import Refused, Tell, Wanted, one_cpu
+from rigs.kernels.ways import MODULES, Refused, Tell, Wanted, one_cpu
 
-MODULES = ("can", "can-raw", "can-bcm", "can-gw", "can-isotp", "can-dev", "vcan", "vxcan", "slcan", "overlay")
 FOR_ROOT = ("virtio_pci", "9pnet_virtio", "9p")
 START_S = 180.0
 EMULATOR = "qemu-system-x86_64"

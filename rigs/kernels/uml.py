@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rigs.kernels import guest, isotp, packages
-from rigs.kernels.ways import Refused, Tell, Wanted, one_cpu
+from rigs.kernels.ways import MODULES, Refused, Tell, Wanted, one_cpu
 
-MODULES = ("can", "can-raw", "can-bcm", "can-gw", "can-isotp", "can-dev", "vcan", "vxcan", "slcan", "overlay")
 START_S = 60.0
 SHIM = Path(__file__).with_name("xstate.c")
 

@@ -1,9 +1,9 @@
 """What is wanted of a kernel with CAN, and how one says that it cannot give it."""
 
 import re
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 Tell = Callable[[str], None]
@@ -11,6 +11,8 @@ BUS = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")  # IFNAMSIZ is 16 with its fin
 MEMORY = re.compile(r"[1-9][0-9]{0,6}[MG]")
 DEAD = 125  # the exit code when the kernel died under the command
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+MODULES = ("can", "can-raw", "can-bcm", "can-gw", "can-isotp", "can-dev", "vcan", "vxcan", "slcan", "overlay")
 
 
 class Refused(Exception):
@@ -71,8 +73,3 @@ def one_cpu(wanted: Wanted, allowed: Sequence[int], turn: int) -> int:
     2
     """
     return allowed[turn % len(allowed)] if wanted.cpu is None else wanted.cpu
-
-
-def first_line(file: Path) -> str:
-    """For messages."""
-    return next(iter(file.read_text(encoding="utf-8", errors="replace").splitlines()), "")
