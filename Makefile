@@ -7,13 +7,22 @@ PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu \
 	bc bison can-utils flex libc6-dev libelf-dev libssl-dev qemu-system-x86 xz-utils \
 	busybox-static docker.io skopeo
 
-.PHONY: certify test packages bench dockerd mutants scenarios clean
+LANES := realtime bench guests containers boards network proofs
+LANES_SINCE := $(shell date +%s)
+
+.PHONY: certify test test-all $(LANES:%=test-%) packages bench dockerd mutants scenarios clean
 
 certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
 
-test: $(STAMP)               ## everything that CI runs
-	$(BIN)/tox run
+test: $(STAMP)               ## what CI runs: lint, types, unit, smoke; no system package but a compiler
+	LANES_SINCE=$(LANES_SINCE) $(BIN)/python -m tools.lanes lint types unit smoke
+
+test-all: $(STAMP)           ## every lane, one after another; the slow ones need `make packages`
+	LANES_SINCE=$(LANES_SINCE) $(BIN)/python -m tools.lanes lint types unit smoke $(LANES)
+
+$(LANES:%=test-%): $(STAMP)  ## one slow lane
+	$(BIN)/python -m tools.lanes $(@:test-%=%)
 
 packages:                    ## Debian, as root: what the tests of benches need beside Python
 	apt-get update -q
@@ -33,7 +42,7 @@ scenarios: $(STAMP)          ## docs/scenarios.md with its pictures
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --editable ".[dev,report]"
+	$(BIN)/python -m pip install --quiet --retries 10 --upgrade-strategy only-if-needed --editable ".[dev,report]"
 	touch $@
 
 clean:
