@@ -5,15 +5,22 @@ STAMP := $(VENV)/installed
 
 PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu \
 	bc bison can-utils flex libc6-dev libelf-dev libssl-dev qemu-system-x86 xz-utils \
-	busybox-static docker.io skopeo
+	busybox-static docker.io docker-registry skopeo softhsm2 fonts-wqy-microhei chromium \
+	e2fsprogs gcc-aarch64-linux-gnu gcc-arm-none-eabi gcc-riscv64-linux-gnu libc6-dev-arm64-cross \
+	libc6-dev-riscv64-cross picolibc-arm-none-eabi qemu-system-misc
 
 LANES := realtime bench guests containers boards network proofs
 LANES_SINCE := $(shell date +%s)
 
-.PHONY: certify test test-all $(LANES:%=test-%) packages bench dockerd mutants scenarios clean
+.PHONY: certify campaign test test-all $(LANES:%=test-%) packages bench dockerd mutants scenarios clean
 
 certify: $(STAMP)            ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
+
+campaign: $(STAMP)           ## every virtual combination, simulated, hub, kernel CAN, containers, emulated boards; its matrix
+	docker version >/dev/null 2>&1 || $(BIN)/python -m rigs.dockerd
+	$(BIN)/shipei images build runs/virtual --campaign
+	$(BIN)/shipei campaign runs/virtual/campaign.yaml --campaigns runs/campaigns
 
 test: $(STAMP)               ## what CI runs: lint, types, unit, smoke; no system package but a compiler
 	LANES_SINCE=$(LANES_SINCE) $(BIN)/python -m tools.lanes lint types unit smoke

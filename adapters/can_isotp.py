@@ -6,12 +6,12 @@ from typing import Any
 
 import isotp
 
+from adapters.uds_answer import final
 from harness.errors import DeviceError, RigError
 from harness.interface import DiagnosticsInterface
 from harness.ports import TX, Answer
 from harness.trace import Rows, show
 
-PENDING = 0x78
 SETTLE_NS = 500_000_000  # until a frame that the kernel has handled is in the trace
 
 
@@ -47,9 +47,7 @@ class KernelUds:
         pending = 0
         try:
             self.link.send(request)
-            answer = self.link.recv()
-            while answer is not None and len(answer) == 3 and answer[0] == 0x7F and answer[2] == PENDING:
-                answer, pending = self.link.recv(), pending + 1
+            answer, pending = final(self.link.recv)
         except (
             OSError
         ) as error:  # the kernel's: nobody lets us go on (ECOMM), a wrong sequence number (EILSEQ), time is over

@@ -4,20 +4,22 @@ A test that computes, hangs or dies neither delays a stimulus nor loses evidence
 input, answers go as JSON lines to standard output; frames go through the trace file, which the test process maps.
 """
 
-import heapq
 import json
 import os
 import select
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import can
 import numpy as np
 
+from adapters.can_cycles import Cycles, TimedCycles
+from adapters.can_slcan import SlcanWire
 from adapters.can_socket import SocketWire
 from adapters.can_state import Condition
 from adapters.can_timing import revived
@@ -30,6 +32,7 @@ from harness.descendants import die_with_parent
 from harness.errors import Fault
 from harness.messages import flags_of, message
 from harness.ports import ERROR, TX
+from harness.priority import go_before
 from harness.trace import PACK, Trace
 
 BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
@@ -55,7 +58,7 @@ class Wire(Protocol):
     @property
     def lost(self) -> int: ...
 
-    def cycles(self) -> "Cycles":
+    def cycles(self) -> Cycles:
         """What sends its cyclic frames."""
 
     def transmit(self, identifier: int, flags: int, data: bytes) -> None: ...
@@ -70,66 +73,6 @@ class Wire(Protocol):
 
     def clock(self) -> dict[str, Any]:
         """How sure the mapping of stamps is: clock_ns, drift_ppm."""
-
-
-class Cycles(Protocol):
-    """Cyclic frames. Counters go on when payloads change, and where a closed loop left them."""
-
-    def change(self, identifier: int, period_ns: int, payloads: list[bytes], flags: int, count: int) -> None:
-        """Start or change one; `count` is how often it has been sent so far, if it is new."""
-
-    def stop(self, identifier: int) -> int | None:
-        """How often it has been sent; None if it is not sent."""
-
-    def send(self, now_ns: int) -> None:
-        """Send what is due."""
-
-    @property
-    def due_ns(self) -> int | None:
-        """When something is due next; None if nothing is, or the kernel sees to it."""
-
-
-class TimedCycles:
-    """Cyclic frames by this process's clock."""
-
-    def __init__(self, transmit: Callable[[int, int, bytes], None]) -> None:
-        self.transmit = transmit
-        self.known: dict[int, list[Any]] = {}  # id -> [generation, period_ns, payloads, flags, counter]
-        self.due: list[tuple[int, int, int]] = []  # (due_ns, id, generation)
-
-    def change(self, identifier: int, period_ns: int, payloads: list[bytes], flags: int, count: int) -> None:
-        before = self.known.get(identifier)
-        if before is not None and before[1] == period_ns:
-            before[2], before[3] = payloads, flags
-            return
-        generation = before[0] + 1 if before else 0
-        self.known[identifier] = [generation, period_ns, payloads, flags, before[4] if before else count]
-        heapq.heappush(self.due, (time.monotonic_ns(), identifier, generation))
-
-    def stop(self, identifier: int) -> int | None:
-        cycle = self.known.pop(identifier, None)
-        return cycle[4] if cycle else None
-
-    def send(self, now_ns: int) -> None:
-        while self.due and self.due[0][0] <= now_ns:
-            self.send_one(heapq.heappop(self.due))
-
-    def send_one(self, entry: tuple[int, int, int]) -> None:
-        due_ns, identifier, generation = entry
-        cycle = self.known.get(identifier)
-        if cycle is None or cycle[0] != generation:
-            return
-        self.transmit(identifier, cycle[3], cycle[2][cycle[4] % len(cycle[2])])
-        cycle[4] += 1
-        next_ns = due_ns + cycle[1]
-        now_ns = time.monotonic_ns()
-        if next_ns < now_ns - 10 * cycle[1]:  # after a long stall do not send a burst
-            next_ns = now_ns
-        heapq.heappush(self.due, (next_ns, identifier, generation))
-
-    @property
-    def due_ns(self) -> int | None:
-        return self.due[0][0] if self.due else None
 
 
 class Owner:
@@ -161,6 +104,13 @@ class Owner:
             wake_ns = min(wake_ns, self.loop.due_ns) if self.loop is not None else wake_ns
             self.wire.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
             self.obey()
+
+    def couple(self, coupling: closed_loop.Coupling) -> None:
+        """Start a loop as it wishes, or as soon as it stands."""
+        loop = closed_loop.Loop(coupling)
+        loop.start(max(coupling.start_ns, time.monotonic_ns() + BEAT_NS))
+        self.loop, self.heard = loop, self.wire.trace.count
+        say({"start_ns": loop.start_ns})
 
     def close_loop(self, now_ns: int) -> None:
         """Tell the loop what the device has sent, and send what is due."""
@@ -200,8 +150,7 @@ class Owner:
             count = self.counts.pop(identifier, 0)
             self.cycles.change(identifier, order["period_ns"], payloads, order["flags"], count)
         elif what == "couple":
-            self.loop = closed_loop.Loop(shape.from_plain(closed_loop.Coupling, order["coupling"]))
-            self.heard = self.wire.trace.count
+            self.couple(shape.from_plain(closed_loop.Coupling, order["coupling"]))
         elif what == "stop":
             self.cycles.stop(order["id"])
         elif what == "ours":
@@ -327,20 +276,31 @@ def say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+@contextmanager
+def opened(bus: dict[str, Any], trace: Trace) -> Iterator[Wire]:
+    """The wire of a bus, by the arguments of can.Bus."""
+    interface, channel = bus["interface"], str(bus.get("channel", ""))
+    if interface == "shipei_slcan":
+        with closing(SlcanWire(trace, channel)) as line:
+            yield line
+        return
+    with can.Bus(**revived(bus)) as port:
+        if isinstance(port, HubBus):
+            yield HubWire(trace, port)
+        elif interface == "socketcan":
+            yield SocketWire(trace, port, channel)
+        else:
+            yield DriverWire(trace, port, interface, channel)
+
+
 def main(settings: dict[str, Any]) -> int:
     """Open the bus and own it until told to close. What goes wrong is said in one line, and the exit code is 3."""
     die_with_parent()
+    go_before()
     shape.adapter(closed_loop.Coupling)  # now, while nobody waits for a frame
     trace = Trace(Path(settings["trace"]), settings["name"])
     try:
-        with can.Bus(**revived(settings["bus"])) as bus:
-            wire: Wire
-            if isinstance(bus, HubBus):
-                wire = HubWire(trace, bus)
-            elif settings["bus"]["interface"] == "socketcan":
-                wire = SocketWire(trace, bus, str(settings["bus"]["channel"]))
-            else:
-                wire = DriverWire(trace, bus, settings["bus"]["interface"], str(settings["bus"].get("channel", "")))
+        with opened(settings["bus"], trace) as wire:
             say({"ready": True})
             Owner(wire).run()
     except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:

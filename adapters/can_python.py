@@ -28,6 +28,18 @@ NOT_ACTIVE = {
 WANTED = ("fd", "bitrate", "data_bitrate", "sample_point", "data_sample_point", "listen_only")
 
 
+class SteadyReader(Reader):
+    """A trace whose owner is writing it: its fields only grow, and one that read less than before is read as it was."""
+
+    def __init__(self, file: Path) -> None:
+        self._greatest: dict[int, int] = {}
+        super().__init__(file)
+
+    def _field(self, offset: int) -> int:
+        self._greatest[offset] = max(super()._field(offset), self._greatest.get(offset, 0))
+        return self._greatest[offset]
+
+
 class OwnedBus:
     """The test process's side of a bus that another process owns."""
 
@@ -35,6 +47,7 @@ class OwnedBus:
 
     def __init__(self, process: Process, name: str) -> None:
         self.process, self.name, self.channel = process, name, ""  # the channel where it is the kernel's
+        self.socket = ""  # where an emulated board connects to it
         self.uncertainty_ns = 0
         self._said = b""
 
@@ -55,8 +68,9 @@ class OwnedBus:
         self.order(do="ours", id=identifier)
         self.answer(ANSWER_S)
 
-    def couple(self, loop: Coupled) -> None:
+    def couple(self, loop: Coupled) -> int:
         self.order(do="couple", coupling=shape.dump(loop.coupling))
+        return int(self.answer(ANSWER_S)["start_ns"])
 
     def rows(self, start: int = 0) -> Rows:
         return self.reader.rows(start)
@@ -70,7 +84,8 @@ class OwnedBus:
             until = self.reader.until_ns
             count = self.reader.count
             if count > seen:
-                if not wanted or not wanted.isdisjoint(self.reader.rows(seen)["id"].tolist()):
+                new = self.reader.rows(seen)[: count - seen]  # more may have come since they were counted
+                if not wanted or not wanted.isdisjoint(new["id"].tolist()):
                     return count
                 seen = count
             if until >= until_ns:
@@ -175,7 +190,7 @@ def owned(bus: dict[str, Any], name: str, trace: Path) -> Iterator[OwnedBus]:
     try:
         port = OwnedBus(process, name)
         port.answer(START_S)
-        with closing(Reader(trace)) as port.reader:
+        with closing(SteadyReader(trace)) as port.reader:
             prove(port)
             yield port
         if process.poll() is None:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from adapters.can_bits import ERROR_FRAME_BITS, duration_ns
 from adapters.simulation import FAR, World
 from adapters.stepper import Sent
+from harness.frame_bits import ERROR_FRAME_BITS, RECOVERY_BITS, duration_ns
 from harness.model import noun
 from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health
 from harness.trace import Rows, Trace
 
 BENCH, ITEM = 0, 1
+PASSIVE, BUS_OFF = 128, 256  # transmit errors
+ERROR_PASSIVE = (0x20000004, bytes((0, 0x20, 0, 0, 0, 0, 0, 0)))  # linux/can/error.h: CAN_ERR_CRTL, TX_PASSIVE
+ERROR_BUS_OFF = (0x20000040, bytes(8))
 Pending = tuple[int, int, int, int, int, int, bytes]  # arbitration key, number, ready_ns, sender, id, flags, data
 
 
@@ -27,7 +30,7 @@ class Controller:
     def state(self, now_ns: int) -> str:
         if now_ns < self.off_until_ns:
             return "off"
-        return "passive" if self.errors >= 128 else "active"
+        return "passive" if self.errors >= PASSIVE else "active"
 
 
 class SimulatedBus:
@@ -52,6 +55,7 @@ class SimulatedBus:
         self.watched: frozenset[int] = frozenset()
         self.seen = 0
         self.caught = False
+        self.to_destroy = 0
         self.loop: Coupled | None = None
         self.counts: dict[int, int] = {}  # where a loop left the counters
 
@@ -68,8 +72,13 @@ class SimulatedBus:
         else:
             self.cycles[identifier] = [self.world.now_ns, cycle, self.counts.pop(identifier, 0)]
 
-    def couple(self, loop: Coupled) -> None:
+    def destroy(self, frames: int) -> None:
+        self.to_destroy = frames
+
+    def couple(self, loop: Coupled) -> int:
+        loop.start(max(loop.due_ns, self.world.now_ns))
         self.loop = loop
+        return loop.due_ns
 
     def rows(self, start: int = 0) -> Rows:
         return self.trace.rows(start)
@@ -168,6 +177,9 @@ class SimulatedBus:
         forced = (
             self.recipe.bus_off_at_s is not None and sender == BENCH and self.free_ns >= self.recipe.bus_off_at_s * 1e9
         )
+        if sender == ITEM and self.to_destroy:
+            self.to_destroy -= 1
+            forced = True
         if forced or (self.recipe.corruption and self.random.random() < self.recipe.corruption):
             self.corrupt(pending, controller)
             return
@@ -190,10 +202,20 @@ class SimulatedBus:
         self.free_ns += ERROR_FRAME_BITS * 1_000_000_000 // self.bitrate
         self.trace.append(self.free_ns, pending[4], pending[5] | ERROR, b"", self.number)
         ready_ns = self.free_ns
-        if controller.errors >= 256:
-            ready_ns = controller.off_until_ns = self.free_ns + 128 * 11 * 1_000_000_000 // self.bitrate
+        if controller.errors == PASSIVE and pending[3] == ITEM:
+            self.tell_item(ERROR_PASSIVE)
+        if controller.errors >= BUS_OFF:
+            ready_ns = controller.off_until_ns = self.free_ns + RECOVERY_BITS * 1_000_000_000 // self.bitrate
             controller.errors = 0
+            if pending[3] == ITEM:  # its mailboxes are emptied, and its software hears of it
+                self.forget_item()
+                self.tell_item(ERROR_BUS_OFF)
+                return
         heapq.heappush(self.later, (ready_ns, (*pending[:2], ready_ns, *pending[3:])))
+
+    def tell_item(self, what: tuple[int, bytes]) -> None:
+        """An error frame of the item's own controller, as a kernel would hand it to its software."""
+        self.world.deliver((self.free_ns, self.number, what[0], ERROR, what[1]))
 
 
 @noun
@@ -210,6 +232,7 @@ class SimulatedCan:
     corruption: float = 0.0
     bus_off_at_s: float | None = None
     is_bus: ClassVar[bool] = True
+    abilities: ClassVar[tuple[str, ...]] = ("faults", "overload")
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedBus]:

@@ -41,7 +41,6 @@ class SocketWire:
             self.socket.setsockopt(socket.SOL_SOCKET, option, 1)
         self.stall_ns, self.errors, self.dropped = 0, 0, 0
         self.ours: set[int] = set()
-        self.last_ns = 0
         self.condition = Condition(bus, "socketcan", channel)
         self.manager = BroadcastManager(channel, self.drain)
 
@@ -73,8 +72,8 @@ class SocketWire:
                 break
             self.keep(data, extra, bool(flags & MSG_CONFIRM), offset_ns)
         else:
-            until_ns = self.last_ns
-        self.trace.captured(max(until_ns, self.last_ns), self.lost)
+            until_ns = self.trace.last_ns
+        self.trace.captured(max(until_ns, self.trace.last_ns), self.lost)
 
     def keep(self, raw: bytes, extra: list[Any], confirmed: bool, offset_ns: int) -> None:
         stamp_ns = time.monotonic_ns()
@@ -90,8 +89,7 @@ class SocketWire:
             self.condition.error_frame(identifier, data)
         elif confirmed or identifier in self.ours or self.manager.sent(identifier, data):
             flags |= TX
-        self.last_ns = max(self.last_ns, stamp_ns)
-        self.trace.append(self.last_ns, identifier, flags, b"" if flags & RTR else data)
+        self.trace.append(stamp_ns, identifier, flags, b"" if flags & RTR else data)
 
     def state(self) -> str:
         self.condition.read()

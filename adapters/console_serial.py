@@ -1,5 +1,8 @@
 """A serial console through pyserial: a device, a PTY, or any of pyserial's URLs (rfc2217://, socket://, loop://)."""
 
+import errno
+import os
+import select
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +21,8 @@ from harness.ports import Bench, Line
 
 READ_BYTES = 65536
 READ_S = 0.05
+LAG_NS = 50_000_000  # a byte that arrived so long ago has been read
+POLL_S = 0.02
 AGAIN_S = 0.2  # between two tries to open a console that is gone
 FAILURES = (
     OSError,
@@ -57,9 +62,19 @@ class SerialPort:
         self.alive()
         return self._assembler.lines[start:]
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         self.alive()
         self.send(text.replace("\n", self.recipe.newline).encode())
+        return time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """The clock of an item that speaks no bus."""
+        return time.monotonic_ns() - LAG_NS
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        self.alive()
+        self._closing.wait(POLL_S)
+        return len(self._assembler.lines)
 
     def trouble(self) -> str:
         """What may have cost bytes since the last reading; empty if nothing."""
@@ -94,12 +109,19 @@ class SerialPort:
         """What comes within the timeout, for who borrowed the line."""
         try:
             self.serial.timeout = timeout_s
-            chunk = bytes(self.serial.read(1))
-            chunk += bytes(self.serial.read(min(self.serial.in_waiting, READ_BYTES))) if chunk else b""
+            chunk = self.there()
         except FAILURES as error:
             raise RigError(serial_trouble("is gone", self.url, error)) from error
         self._assembler.feed(time.monotonic_ns(), chunk)
         return chunk
+
+    def there(self) -> bytes:
+        """What has come; where nothing has, the next byte, if it comes within the port's timeout, and what came with it."""
+        if isinstance(self.serial, serial.Serial) and os.name == "posix":
+            return b"".join(gathered(self.serial.fileno(), self.serial.timeout))
+        chunk = b"" if self.serial.in_waiting else bytes(self.serial.read(1))
+        waiting = min(self.serial.in_waiting, READ_BYTES)
+        return chunk + bytes(self.serial.read(waiting)) if waiting else chunk
 
     # ------------------------------------------------------------ the thread
 
@@ -113,11 +135,9 @@ class SerialPort:
             try:
                 with self._using:
                     self.serial.timeout = READ_S
-                    chunk = bytes(self.serial.read(1))
+                    chunk = self.there()
                     if chunk:
-                        time_ns = time.monotonic_ns()
-                        chunk += bytes(self.serial.read(min(self.serial.in_waiting, READ_BYTES)))
-                        self._assembler.feed(time_ns, chunk)
+                        self._assembler.feed(time.monotonic_ns(), chunk)
                         self.log_in()
             except FAILURES as error:
                 if not self.again(error):
@@ -167,6 +187,20 @@ class SerialPort:
         self._assembler.close()
         if self.serial is not None:
             self.serial.close()
+
+
+def gathered(terminal: int, timeout_s: float | None) -> Iterator[bytes]:
+    """What a terminal has: it gives some 4 KiB a read, and each is told of only with all that came at once."""
+    left = READ_BYTES
+    while left > 0 and select.select([terminal], [], [], timeout_s)[0]:
+        try:
+            chunk = os.read(terminal, left)
+        except BlockingIOError:
+            return
+        if not chunk:
+            raise OSError(errno.EIO, "it hung up")
+        yield chunk
+        left, timeout_s = left - len(chunk), 0.0
 
 
 @noun

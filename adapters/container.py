@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ import docker
 from adapters import container_image, container_probe
 from adapters.confine import copied
 from adapters.container_engine import LABEL, TROUBLE, connected, owner_token, remove_what_the_dead_left, removed
+from adapters.container_memory import HOME, Memory, memory
 from adapters.program import Supply
 from harness.errors import RigError
 from harness.model import noun
@@ -40,8 +41,10 @@ class Container:
 
     uncertainty_ns = 20_000_000
 
-    def __init__(self, client: Any, image: str, settings: dict[str, Any], arrival: Arrival, evidence: Path) -> None:
-        self.client, self.image, self.settings, self.arrival = client, image, settings, arrival
+    def __init__(
+        self, client: Any, image: str, settings: dict[str, Any], memory: Memory, arrival: Arrival, evidence: Path
+    ) -> None:
+        self.client, self.image, self.settings, self.memory, self.arrival = client, image, settings, memory, arrival
         self.events = evidence / "container.jsonl"
         self.output = evidence / "container-output.txt"
         self.container: Any = None
@@ -50,8 +53,10 @@ class Container:
 
     def start(self, terminal: str) -> int:
         os.chmod(terminal, 0o666)
-        volumes = {**self.settings["volumes"], terminal: {"bind": TERMINAL, "mode": "rw"}}
+        own = {terminal: {"bind": TERMINAL, "mode": "rw"}, self.memory.name: {"bind": HOME, "mode": "rw"}}
+        volumes = {**self.settings["volumes"], **own}
         try:
+            self.memory.held()
             self.container = self.client.containers.create(self.image, **{**self.settings, "volumes": volumes})
             self.over.clear()
             self.container.start()
@@ -121,32 +126,34 @@ class ContainerTarget:
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:
-        with connected(self.engine) as client:
-            work = bench.work / "item"
-            work.mkdir(parents=True, exist_ok=True)
-            archive = work / "image.tar"
-            shutil.copyfile(bench.item.files["application"], archive)
-            token = owner_token()
-            settings = self.settings(bench.ports[self.on], bench, token)
-            links = 1 + len(getattr(bench.ports[self.on], "channels", ()))
+        work = bench.work / "item"
+        work.mkdir(parents=True, exist_ok=True)
+        archive = work / "image.tar"
+        shutil.copyfile(bench.item.files["application"], archive)
+        token = owner_token()
+        settings = self.settings(bench.ports[self.on], bench, token)
+        with ExitStack() as stack:
+            client = stack.enter_context(connected(self.engine))
+            stack.callback(removed, client, token)
             try:
-                bench.tell("proving the container engine's limits")
-                seen = container_probe.proven(
-                    client, settings, self.memory_mb, self.pids, self.tmpfs_mb, self.cpus, links
-                )
-                (bench.evidence / "container-probe.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
+                kept = memory(client, settings, token, USER, self.tmpfs_mb)
+                self.prove(client, settings, kept, bench)
                 image = container_image.loaded(client, archive, work, token)
             except TROUBLE as error:
                 raise RigError(f"port {name}: the container engine refuses: {error}") from error
             how = f"loaded into the container engine from a private copy and run by its id, {image}"
-            supply = Supply(
-                Container(client, image, settings, Arrival(how=how, sha256=copied(archive).sha256), bench.evidence)
-            )
-            try:
-                yield supply
-            finally:
-                supply.close()
-                removed(client, token)
+            arrival = Arrival(how=how, sha256=copied(archive).sha256)
+            supply = Supply(Container(client, image, settings, kept, arrival, bench.evidence))
+            stack.callback(supply.close)
+            yield supply
+
+    def prove(self, client: Any, settings: dict[str, Any], kept: Memory, bench: Bench) -> None:
+        """What the engine keeps of the limits goes into the evidence."""
+        bench.tell("proving the container engine's limits")
+        links = 1 + len(getattr(bench.ports[self.on], "channels", ()))
+        limits = (self.memory_mb, self.pids, self.tmpfs_mb, self.cpus, links)
+        seen = container_probe.proven(client, settings, kept.name, *limits)
+        (bench.evidence / "container-probe.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
     def settings(self, buses: Any, bench: Bench, token: str) -> dict[str, Any]:
         """What a container of the item may and may not; `buses` is the hub, or the network of a container on kernel CAN."""
@@ -189,10 +196,14 @@ def reached(buses: Any, names: Iterable[str]) -> dict[str, Any]:
     """How an item comes to its buses: by the hub's socket and no network, or by interfaces in a network of its own."""
     if hasattr(buses, "channels"):
         told = {"SHIPEI_CAN": " ".join(f"{b}={c}" for b, c in buses.channels.items())}
-        return {"network_mode": buses.mode, "volumes": {}, "environment": {**told, "SHIPEI_CONSOLE": TERMINAL}}
+        return {
+            "network_mode": buses.mode,
+            "volumes": {},
+            "environment": {**told, "SHIPEI_CONSOLE": TERMINAL, "HOME": HOME},
+        }
     hub = Path(buses.path)
     hub.chmod(0o666)
-    told = {"SHIPEI_HUB": HUB, "SHIPEI_BUSES": " ".join(names), "SHIPEI_CONSOLE": TERMINAL}
+    told = {"SHIPEI_HUB": HUB, "SHIPEI_BUSES": " ".join(names), "SHIPEI_CONSOLE": TERMINAL, "HOME": HOME}
     return {
         "network_mode": "none",
         "hostname": "ecu",

@@ -44,6 +44,8 @@ def remove_what_the_dead_left(engine: str | None) -> str:
         left: set[str] = set()
         for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
             left.add(container.labels[LABEL])
+        for volume in client.volumes.list(filters={"label": LABEL}):
+            left.add(volume.attrs["Labels"][LABEL])
         for image in client.images.list(filters={"reference": f"{QUARANTINE}/*"}):
             left |= {tag.split("/")[1].split(":")[0] for tag in image.tags}
         if left:
@@ -68,6 +70,9 @@ def removed(client: Any, token: str) -> None:
     for container in left:
         with contextlib.suppress(*TROUBLE):
             container.remove(force=True)
+    with contextlib.suppress(*TROUBLE):
+        for volume in client.volumes.list(filters={"label": f"{LABEL}={token}"}):
+            volume.remove(force=True)
     with contextlib.suppress(*TROUBLE):
         client.images.remove(f"{QUARANTINE}/{token}:1", force=True)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from adapters.container_image import probe_image
+from adapters.container_memory import HOME
 from harness.errors import RigError
 
 PROBE_S = 60
@@ -18,6 +19,9 @@ mount -t tmpfs none /tmp 2>/dev/null && say mount allowed || say mount refused
 date -s "2001-01-01 00:00:00" >/dev/null 2>&1; [ "$(date +%Y)" = 2001 ] && say clock set || say clock refused
 dd if=/dev/zero of=/tmp/big bs=1048576 count=$((TMPFS_MB + 8)) 2>/dev/null && say tmpfs unlimited || say tmpfs limited
 rm -f /tmp/big
+dd if=/dev/zero of="$HOME/big" bs=1048576 count=$((TMPFS_MB + 8)) 2>/dev/null && say home unlimited || say home limited
+[ -s "$HOME/big" ] || say home read-only
+rm -f "$HOME/big"
 dd if=/dev/zero of=/dev/null bs=$((MEMORY_MB + 32))M count=1 2>/dev/null && say memory unlimited || say memory limited
 say forked "$( (i=0; while [ $i -lt $((PIDS + 40)) ]; do sleep 2 2>/dev/null & i=$((i + 1)); echo $i; done) 2>/dev/null | tail -n 1)"
 """
@@ -30,16 +34,24 @@ EXPECTED = {
     "mount": ("refused", "it can mount"),
     "clock": ("refused", "it can set the clock"),
     "tmpfs": ("limited", "its /tmp has no limit"),
+    "home": ("limited", "what it keeps has no limit, or no place"),
     "memory": ("limited", "its memory has no limit"),
 }
 
 
 def proven(
-    client: Any, settings: dict[str, Any], memory_mb: int, pids: int, tmpfs_mb: int, cpus: float, links: int = 1
+    client: Any,
+    settings: dict[str, Any],
+    kept: str,
+    memory_mb: int,
+    pids: int,
+    tmpfs_mb: int,
+    cpus: float,
+    links: int = 1,
 ) -> dict[str, str]:
-    """What the probe saw. Raises RigError, naming each limit that does not hold."""
-    environment = {"MEMORY_MB": memory_mb, "PIDS": pids, "TMPFS_MB": tmpfs_mb, "PATH": "/bin"}
-    own = {**settings, "environment": environment, "volumes": {}}
+    """What the probe saw; `kept` is the item's volume. Raises RigError, naming each limit that does not hold."""
+    environment = {"MEMORY_MB": memory_mb, "PIDS": pids, "TMPFS_MB": tmpfs_mb, "PATH": "/bin", "HOME": HOME}
+    own = {**settings, "environment": environment, "volumes": {kept: {"bind": HOME, "mode": "rw"}}}
     container = client.containers.create(probe_image(client), ["/bin/sh", "-c", SCRIPT], **own)
     try:
         container.start()

@@ -5,22 +5,25 @@ import select
 import shutil
 import signal
 import subprocess
+import termios
 import threading
 import time
 import tty
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from adapters.confine import confined, copied
+from adapters.subprocesses import kill_group
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench
 
 RESTART_S = 0.05
 MOST_RESTARTS = 100
+READER_S = 1.0  # how long a reader may take before it counts as none
 OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
 
@@ -77,12 +80,8 @@ class Process:
         return f"the item was killed from outside (signal {-code})" if code in OUTSIDE else ""
 
     def end(self) -> str:
-        if self.child is None:
-            return ""
         why = self.ended() or ""
-        with suppress(ProcessLookupError):
-            os.killpg(self.child.pid, signal.SIGKILL)
-        self.child.wait()
+        kill_group(self.child)
         self.child = None
         return why
 
@@ -96,12 +95,15 @@ class Supply:
         self.living = False
         self.broken = ""
         self.restarts = 0
+        self.unread: set[int] = set()  # sides of the console that nobody reads
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self.item_side, self._item_slave = pty_pair()  # the item's terminal
         self.bench_side, bench_slave = pty_pair()  # what the console port opens by its name
         self.console_path = os.ttyname(bench_slave)
         self._bench_slave = bench_slave
+        for side in (self.item_side, self.bench_side):
+            os.set_blocking(side, False)
         self._threads = [threading.Thread(target=t, daemon=True) for t in (self.relay, self.keep_alive)]
         for thread in self._threads:
             thread.start()
@@ -127,9 +129,16 @@ class Supply:
         if self.broken:
             raise RigError(self.broken)
 
+    def stall_ns(self) -> int:
+        """The longest that an item waited for a CPU since the last reading; 0 where nobody knows."""
+        asked = getattr(self.body, "stall_ns", None)
+        return asked() if asked else 0
+
     # ------------------------------------------------------------ the item
 
     def start(self) -> int:
+        """What was typed to the last life, and it never read, is gone with it."""
+        termios.tcflush(self._item_slave, termios.TCIFLUSH)
         time_ns = self.body.start(os.ttyname(self._item_slave))
         self.living = True
         return time_ns
@@ -161,11 +170,30 @@ class Supply:
         pairs = {self.item_side: self.bench_side, self.bench_side: self.item_side}
         while not self._closing.is_set():
             for readable in select.select(list(pairs), [], [], 0.1)[0]:
-                chunk = os.read(readable, 65536)
-                if select.select([], [pairs[readable]], [], 0)[1]:  # nobody reads: it is lost, as on a wire
-                    os.write(pairs[readable], chunk[:4096])
-                    if len(chunk) > 4096 and select.select([], [pairs[readable]], [], 0.1)[1]:
-                        os.write(pairs[readable], chunk[4096:])
+                self.pass_on(pairs[readable], os.read(readable, 65536))
+
+    def pass_on(self, side: int, chunk: bytes) -> None:
+        """To a side's reader, who may be slow. Where nobody reads it is lost, as on a wire, and the next is not waited for either."""
+        until = time.monotonic() + (0.0 if side in self.unread else READER_S)
+        while chunk:
+            written = self.write(side, chunk, max(0.0, until - time.monotonic()))
+            if written:
+                chunk, until = chunk[written:], time.monotonic() + READER_S
+                self.unread.discard(side)
+            elif time.monotonic() >= until:
+                self.unread.add(side)
+                return
+
+    @staticmethod
+    def write(side: int, chunk: bytes, within_s: float) -> int:
+        """How much of it a side took."""
+        if not select.select([], [side], [], within_s)[1]:
+            return 0
+        try:
+            return os.write(side, chunk)
+        except BlockingIOError:  # it has room, and not enough
+            time.sleep(0.001)
+            return 0
 
     def close(self) -> None:
         self.off()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from harness import console, record, trace
 from harness.errors import RigError
 from harness.model import Event, noun
 from harness.ports import Bench, Coupled, Cycle, Frame, Health, Line
+
+EVER_NS = 1 << 62  # everything that will ever be captured has been
+
+
+class Starts(Protocol):
+    """Where each test started, and what the bench did to a port in it."""
+
+    def calls(self, port: str, test: str | None) -> list[Event]: ...
+    def start(self, test: str) -> int: ...
 
 
 class Script:
@@ -25,7 +35,7 @@ class Script:
         for event in self.events:
             if event.what == "started":
                 current = event.test
-            elif event.what == "called" and event.port == port and current == test:
+            elif event.what in ("called", "driven") and event.port == port and current == test:
                 found.append(event)
         return found
 
@@ -38,16 +48,35 @@ class Script:
         return self.starts[test]
 
 
+class Calls:
+    """What the bench did to a port, one call after the other."""
+
+    def __init__(self, port: str, script: Starts) -> None:
+        self.port, self.script = port, script
+        self.waiting = script.calls(port, None)
+
+    def go_to(self, test: str) -> None:
+        self.waiting = self.script.calls(self.port, test)
+
+    def next(self, call: str) -> int:
+        """The clock's reading at the next call, which must be this one."""
+        if not self.waiting or self.waiting[0].call != call:
+            raise RigError(f"the record has no {self.port}.{call}() here: it was made by other suites")
+        return self.waiting.pop(0).time_ns or 0
+
+
 class ReplayedBus:
     """A recorded bus. What the bench sent is in the trace already; sending again does nothing."""
 
-    def __init__(self, rows: trace.Rows, script: Script, uncertainty_ns: int) -> None:
+    def __init__(self, port: str, rows: trace.Rows, script: Starts, uncertainty_ns: int) -> None:
         order = np.argsort(rows["time_ns"], kind="stable")
+        self.called = Calls(port, script)
         self._rows = rows[order]
         self.script, self.uncertainty_ns = script, uncertainty_ns
         self.end_ns = int(self._rows["time_ns"][-1]) if len(rows) else 0
 
     def replay_from(self, test: str) -> int:
+        self.called.go_to(test)
         return self.script.start(test)
 
     def send(self, frame: Frame) -> None:
@@ -56,16 +85,24 @@ class ReplayedBus:
     def cycle(self, identifier: int, cycle: Cycle | None) -> None:
         return
 
-    def couple(self, loop: Coupled) -> None:
+    def destroy(self, frames: int) -> None:
         return
+
+    def couple(self, loop: Coupled) -> int:
+        return self.called.next(loop.coupling.call)
 
     def rows(self, start: int = 0) -> trace.Rows:
         return self._rows[start:]
 
     def now_ns(self) -> int:
-        return 1 << 62  # everything that will ever be captured has been
+        return EVER_NS
 
     def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        """Raises RigError for a frame that was still to come when all was over: it never does."""
+        if until_ns > EVER_NS:
+            raise RigError(
+                "the record has no frame of ours where the suites send one: it is not what they would record"
+            )
         return len(self._rows)
 
     def health(self) -> Health:
@@ -75,15 +112,23 @@ class ReplayedBus:
 class ReplayedConsole:
     def __init__(self, lines: Sequence[Line], script: Script, uncertainty_ns: int) -> None:
         self._lines, self.script, self.uncertainty_ns = lines, script, uncertainty_ns
+        self.typed = Calls("console", script)
 
     def replay_from(self, test: str) -> int:
+        self.typed.go_to(test)
         return self.script.start(test)
+
+    def now_ns(self) -> int:
+        return EVER_NS
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        return len(self._lines)
 
     def lines(self, start: int = 0) -> Sequence[Line]:
         return self._lines[start:]
 
-    def write(self, text: str) -> None:
-        return
+    def write(self, text: str) -> int:
+        return self.typed.next("write")
 
     def trouble(self) -> str:
         return ""
@@ -91,26 +136,21 @@ class ReplayedConsole:
 
 class ReplayedPower:
     def __init__(self, port: str, script: Script, uncertainty_ns: int) -> None:
-        self.port, self.script, self.uncertainty_ns = port, script, uncertainty_ns
-        self.waiting = script.calls(port, None)
+        self.script, self.uncertainty_ns = script, uncertainty_ns
+        self.switched = Calls(port, script)
 
     def replay_from(self, test: str) -> int:
-        self.waiting = self.script.calls(self.port, test)
+        self.switched.go_to(test)
         return self.script.start(test)
 
     def on(self) -> int:
-        return self.next("on")
+        return self.switched.next("on")
 
     def off(self) -> int:
-        return self.next("off")
+        return self.switched.next("off")
 
     def check(self) -> None:
         return
-
-    def next(self, call: str) -> int:
-        if not self.waiting or self.waiting[0].call != call:
-            raise RigError(f"the record has no {self.port}.{call}() here: it was made by other suites")
-        return self.waiting.pop(0).time_ns or 0
 
 
 def uncertainty(script: Script, name: str) -> int:
@@ -127,7 +167,7 @@ class RecordedCan:
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedBus]:
         script = Script(Path(self.record))
         rows, _ = trace.load(Path(self.record) / f"trace-{name}.bin")
-        yield ReplayedBus(rows, script, uncertainty(script, name))
+        yield ReplayedBus(name, rows, script, uncertainty(script, name))
 
 
 @noun

@@ -69,7 +69,7 @@ class DeviceLine:
     """The kernel's USBTMC device file: a write is a message, a read is the whole answer."""
 
     def __init__(self, path: str) -> None:
-        self.file = os.open(path, os.O_RDWR)
+        self.file = os.open(path, os.O_RDWR | os.O_NOCTTY)
 
     def send(self, text: bytes) -> None:
         os.write(self.file, text)

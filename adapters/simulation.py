@@ -159,7 +159,7 @@ class SimulatedConsoleView:
     def lines(self, start: int = 0) -> Sequence[Line]:
         return self.world.console.lines[start:]
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> int:
         raise DeviceError("the item's console takes no input in simulated time")
 
     def trouble(self) -> str:

@@ -24,7 +24,7 @@ class Stamps:
         self.unstamped = 0
 
     def mapped(self, stamp_ns: int, arrival_ns: int, sent_ns: int | None = None) -> int:
-        """A frame's moment on CLOCK_MONOTONIC; never before the frame before it, never after its arrival."""
+        """A frame's moment on CLOCK_MONOTONIC: not before the frame ahead of it, and not after its arrival."""
         bound(self.upper, stamp_ns, arrival_ns - stamp_ns, min)
         if sent_ns is not None:
             bound(self.lower, stamp_ns, sent_ns - stamp_ns, max)

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ TIMEVAL = struct.Struct("@ll")
 FRAME = struct.Struct("<qBIHB")
 ANSWER_S = 5.0
 START_S = 20.0
+OBSERVED_S = 2.0  # how long a silent item is looked at: whether it has a CPU
+STARVED = 4  # times as long as it ran it waited for one: the host's fault
 MAX_ANSWER = 4_000_000
 Sent = tuple[int, int, int, int, bytes]  # time_ns, bus number, id, flags, data
 
@@ -54,7 +57,7 @@ class Stepper:
             self.line.sendall(struct.pack("<I", len(request)) + request)
             answer = self.read()
         except BlockingIOError:
-            raise DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs") from None
+            raise self.silent() from None
         except (BrokenPipeError, ConnectionResetError):
             raise self.ended() from None
         if self.patience_s != ANSWER_S:
@@ -83,6 +86,24 @@ class Stepper:
         if len(got) > size:
             raise DeviceError("the item's answer is longer than it says")
         return got[4:]
+
+    def silent(self) -> DeviceError | RigError:
+        """Why no answer came: an item that hangs runs or sleeps; one that mostly waits for a CPU is not the vendor's."""
+        before = self.scheduled()
+        time.sleep(OBSERVED_S)
+        ran_ns, waited_ns = (b - a for a, b in zip(before, self.scheduled(), strict=True))
+        if waited_ns > STARVED * ran_ns:
+            return RigError(f"the item got {ran_ns / 1e6:.0f} ms of a CPU in {OBSERVED_S:g} s: the host is overloaded")
+        return DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs")
+
+    def scheduled(self) -> tuple[int, int]:
+        """How long the item's threads have run, and have waited for a CPU, in ns; nothing where the kernel does not say."""
+        ran_ns = waited_ns = 0
+        for thread in Path(f"/proc/{self.child.pid}/task").glob("*/schedstat"):
+            with suppress(OSError, ValueError):  # it may end meanwhile
+                ran, waited, _ = thread.read_text(encoding="ascii").split()
+                ran_ns, waited_ns = ran_ns + int(ran), waited_ns + int(waited)
+        return ran_ns, waited_ns
 
     def ended(self) -> DeviceError | RigError:
         """Why the pipe closed: an exit is the item's, a SIGKILL from outside is not."""

@@ -1,8 +1,10 @@
 """Our own helper processes: modules of ours in a Python of their own, that die with us."""
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from harness.descendants import die_with_parent
@@ -36,3 +38,12 @@ def end(process: Process) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe:
             pipe.close()
+
+
+def kill_group(child: Process | None) -> None:
+    """Kill a process, if there is one, with all that it started; it must be the first of its session."""
+    if child is None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait(END_S)

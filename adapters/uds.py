@@ -9,6 +9,7 @@ from udsoncan.connections import BaseConnection
 from udsoncan.exceptions import TimeoutException
 
 from adapters import can_isotp
+from adapters.uds_answer import final
 from harness.errors import DeviceError, RigError
 from harness.interface import DiagnosticsInterface
 from harness.model import noun
@@ -136,13 +137,13 @@ class UdsPort:
         self.link.empty_rxqueue()
         try:
             self.link.specific_send(request, within_s)
-            answer, pending = self.link.specific_wait_frame(within_s), 0
-            while len(answer) == 3 and answer[0] == 0x7F and answer[2] == can_isotp.PENDING:
-                answer, pending = self.link.specific_wait_frame(within_s), pending + 1
+            answer, pending = final(lambda: self.link.specific_wait_frame(within_s))
         except TimeoutException as error:
             heard = can_isotp.heard(self.link.bus.rows(first), self.link.where)
             raise DeviceError(f"{request.hex(' ')}: {error}; heard {heard}") from error
-        return Answer(asked_ns=self.link.asked_ns or 0, time_ns=self.link.answered_ns, data=answer, pending=pending)
+        return Answer(
+            asked_ns=self.link.asked_ns or 0, time_ns=self.link.answered_ns, data=answer or b"", pending=pending
+        )
 
 
 @noun

@@ -11,16 +11,36 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import blf, campaign, decode, driving, hub, loaded, overhead, simulated, vcan
+from benchmarks import (
+    blf,
+    campaign,
+    console,
+    cyclic,
+    decode,
+    driving,
+    hub,
+    loaded,
+    overhead,
+    publication,
+    simulated,
+    store,
+    text_logs,
+    vcan,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = {
     "decode": decode.measure,
     "blf": blf.measure,
+    "text_logs": text_logs.measure,
+    "console": console.measure,
     "overhead": overhead.measure,
     "simulated": simulated.measure,
+    "store": store.measure,
+    "publication": publication.measure,
     "driving": driving.measure,
     "hub": hub.measure,
+    "cyclic": cyclic.measure,
     "vcan": vcan.measure,
     "campaign": campaign.measure,
 }

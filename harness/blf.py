@@ -6,7 +6,8 @@ containers; other objects are passed over. The layouts are those that python-can
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import BadInput
+from harness.log import Log
 from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
 from harness.trace import ROW, Rows
 
@@ -24,6 +26,7 @@ CONTAINER = struct.Struct("<H6xL4x")  # compression, bytes when unpacked
 MAGIC = int.from_bytes(b"LOBJ", "little")
 CAN_MESSAGE, IN_CONTAINER, CAN_ERROR_EXT, CAN_MESSAGE2, CAN_FD_MESSAGE, CAN_FD_MESSAGE_64 = 1, 10, 73, 86, 100, 101
 PACKED_BYTES = 128 * 1024
+PIECE_BYTES = 64 * 1024  # unpacked at a time: what comes before a damage is kept
 MOST_BYTES = 8_000_000_000  # unpacked; a file that claims more is refused
 LENGTHS = np.array([*range(9), 12, 16, 20, 24, 32, 48, 64], np.uint8)
 CODES = np.searchsorted(LENGTHS, np.arange(65)).astype(np.uint8)
@@ -130,19 +133,45 @@ def made_of(kind: int, rows: Rows) -> NDArray[Any]:
 # ---------------------------------------------------------------- read
 
 
+Complain = Callable[[str], None]
+
+
 def read(file: Path) -> Rows:
     """Every CAN frame of a BLF file, as rows of harness.trace.ROW; stamps in ns from the file's start.
 
-    Raises BadInput when it is not a BLF file or breaks off.
+    Raises BadInput when it is not a BLF file or is damaged.
     """
-    data = np.frombuffer(b"".join(unpacked(file)), np.uint8)
-    places = objects_in(data, file)
+
+    def complain(what: str) -> None:
+        raise BadInput(f"{file}: {what}")
+
+    return frames(file, complain)
+
+
+def recover(file: Path) -> Log:
+    """All that can be read of a BLF file, and what of it could not; BadInput when it is no BLF file at all."""
+    lost: list[str] = []
+    rows = frames(file, lost.append)
+    numbers = np.unique(rows["channel"]).tolist()
+    channels = [f"channel {n + 1}" for n in range(max(numbers) + 1)] if numbers else []
+    return Log(rows=rows, channels=channels, lost=lost)
+
+
+def frames(file: Path, complain: Complain) -> Rows:
+    data = np.frombuffer(b"".join(unpacked(file, complain)), np.uint8)
+    places = objects_in(data, complain)
     if not len(places):
         return np.zeros(0, ROW)
     types = field(data, places, 12, np.dtype("<u4"))
     rows, order = [], []
     for kind in TYPES:
         index = np.flatnonzero(types == kind)
+        if len(index):
+            begins = places[index] + field(data, places[index], 4, np.dtype("<u2")).astype(np.int64) - 32
+            fits = (begins >= 0) & (begins + TYPES[kind].itemsize <= len(data))
+            if not fits.all():
+                complain(f"{np.count_nonzero(~fits)} objects break off")
+                index = index[fits]
         if len(index):
             rows.append(frames_of(kind, data, places[index], whole=len(index) == len(places)))
             order.append(index)
@@ -154,7 +183,7 @@ def read(file: Path) -> Rows:
     return found
 
 
-def unpacked(file: Path) -> Iterator[bytes]:
+def unpacked(file: Path, complain: Complain) -> Iterator[bytes]:
     """The contents of the containers, one after the other."""
     raw = file.read_bytes()
     if raw[:4] != b"LOGG" or len(raw) < FILE_HEADER.size:
@@ -163,32 +192,49 @@ def unpacked(file: Path) -> Iterator[bytes]:
     while at + BASE.size <= len(raw):
         sign, _, _, size, kind = BASE.unpack_from(raw, at)
         if sign != b"LOBJ" or size < BASE.size:
-            raise BadInput(f"{file}: byte {at}: an object was expected here")
-        if kind == IN_CONTAINER:
+            complain(f"byte {at}: an object was expected here")
+            at = next_object(raw, at)
+            continue
+        if kind == IN_CONTAINER and at + BASE.size + CONTAINER.size <= len(raw):
             method, unpacked_bytes = CONTAINER.unpack_from(raw, at + BASE.size)
             total += unpacked_bytes
             if total > MOST_BYTES:
                 raise BadInput(f"{file}: unpacks to more than {MOST_BYTES} bytes")
-            yield unpack(file, at, raw[at + BASE.size + CONTAINER.size : at + size], method, unpacked_bytes)
+            packed = raw[at + BASE.size + CONTAINER.size : at + size]
+            yield unpack(packed, method, unpacked_bytes, partial(complain_at, complain, at))
         at += size + size % 4
 
 
-def unpack(file: Path, at: int, packed: bytes, method: int, size: int) -> bytes:
+def complain_at(complain: Complain, at: int, what: str) -> None:
+    complain(f"byte {at}: {what}")
+
+
+def next_object(raw: bytes, at: int) -> int:
+    """Where an object may begin again after a damage; the end where none does."""
+    found = raw.find(b"LOBJ", at + 1)
+    return found if found >= 0 else len(raw)
+
+
+def unpack(packed: bytes, method: int, size: int, complain: Complain) -> bytes:
+    """The contents of a container, as far as they can be unpacked."""
     if method == 0:
         return packed
     if method != 2:
-        raise BadInput(f"{file}: byte {at}: unknown compression {method}")
-    inflate = zlib.decompressobj()
+        complain(f"unknown compression {method}")
+        return b""
+    inflate, found = zlib.decompressobj(), b""
     try:
-        found = inflate.decompress(packed, size)
+        for start in range(0, len(packed), PIECE_BYTES):
+            found += inflate.decompress(packed[start : start + PIECE_BYTES], max(1, size - len(found)))
     except zlib.error as error:
-        raise BadInput(f"{file}: byte {at}: a container is damaged: {error}") from None
+        complain(f"a container is damaged after {len(found)} of {size} bytes: {error}")
+        return found
     if len(found) != size:
-        raise BadInput(f"{file}: byte {at}: a container holds {len(found)} bytes and claims {size}")
+        complain(f"a container holds {len(found)} bytes and claims {size}")
     return found
 
 
-def objects_in(data: Bytes, file: Path) -> NDArray[np.int64]:
+def objects_in(data: Bytes, complain: Complain) -> NDArray[np.int64]:
     """Where the objects begin: found by their signature, believed when each ends where the next begins; else walked."""
     words = data[: len(data) // 4 * 4].view("<u4")
     places = np.flatnonzero(words == MAGIC) * 4
@@ -198,17 +244,19 @@ def objects_in(data: Bytes, file: Path) -> NDArray[np.int64]:
         ends = places + sizes + sizes % 4
         if (ends[:-1] == places[1:]).all():
             return places if ends[-1] <= len(data) + 3 else places[:-1]
-    return walked(data, file)
+    return walked(data, complain)
 
 
-def walked(data: Bytes, file: Path) -> NDArray[np.int64]:
+def walked(data: Bytes, complain: Complain) -> NDArray[np.int64]:
     """The slow way, for objects that are not aligned or carry the signature in their data."""
     raw, at = data.tobytes(), 0
     found: list[int] = []
     while at + BASE.size <= len(raw):
         sign, _, _, size, _ = BASE.unpack_from(raw, at)
         if sign != b"LOBJ" or size < BASE.size:
-            raise BadInput(f"{file}: after {len(found)} objects: an object was expected here")
+            complain(f"after {len(found)} objects: an object was expected here")
+            at = next_object(raw, at)
+            continue
         if at + size > len(raw):
             break
         found.append(at)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import certificate, certify, record, shape, verdicts
+from harness import plan as planning
 from harness import rig as rigs
 from harness import submission as submissions
 from harness.bench import Rig
@@ -21,18 +22,25 @@ WAYS = ("host", "uml", "qemu")
 
 @noun
 class CampaignRig:
-    """A rig of a campaign; with `vcan`, it runs inside `shipei vcan`, by the way that is named or the first that works."""
+    """A rig of a campaign; with `vcan`, it runs inside `shipei vcan`, by the way that is named or the first that works.
+
+    It takes every submission that is its chip and a form that it runs, or of those only the ones that a pattern of `submissions` means.
+    `memory` is that of the guest kernel, such as 2G.
+    """
 
     rig: str
     vcan: bool = False
     way: str | None = None
+    memory: str | None = None
+    submissions: tuple[str, ...] = ()
 
 
 @noun
 class Campaign:
     """What is certified: every submission on every rig that is its chip, for each profile; its own where none is named.
 
-    Paths are relative to the file; `submissions` may hold patterns (*). `at_once`: cells at a time; a cell for each CPU by default.
+    Paths are relative to the file; `submissions` may hold patterns (*). `at_once`: cells at a time; a cell for each CPU by default. Beside
+    several whose time is real goes one in simulated time, behind them.
     """
 
     name: str
@@ -60,6 +68,16 @@ class Cell:
     @property
     def short(self) -> str:
         return f"{self.plan.vendor} {self.plan.combination.application.name} on {self.plan.rig}"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its time is simulated: it computes, waits for nothing, and nothing is lost if it waits."""
+        return self.rig.kind == "simulated"
+
+    @property
+    def computes(self) -> bool:
+        """Whether it keeps a CPU busy: simulated time does, and a guest kernel needs one for itself."""
+        return self.simulated or self.where.vcan
 
     @property
     def tests(self) -> int:
@@ -108,6 +126,8 @@ def load(file: Path, key: Path | None = None) -> tuple[Campaign, list[Cell]]:
     found: list[Cell] = []
     mistakes: list[str] = []
     for submission, where, rig_file in ((s, w, f) for s in given for w, f in zip(loaded.rigs, rig_files, strict=True)):
+        if where.submissions and not any(submission in file.parent.glob(p) for p in where.submissions):
+            continue
         for profile in profiles:
             try:
                 found += cells_of(submission, where, rig_file, profile, key)
@@ -163,9 +183,9 @@ def beside(folder: Path, named: str) -> str:
 
 
 def cells_of(submission: Path, where: CampaignRig, rig_file: Path, profile: str | None, key: Path | None) -> list[Cell]:
-    """The cell of a submission on a rig, or none if the rig is another chip."""
-    rig = rigs.load(rig_file)
-    if submissions.load(submission).combination.chip != rig.chip:
+    """The cell of a submission on a rig, or none if the rig is another chip or runs another form."""
+    rig, loaded = rigs.load(rig_file), submissions.load(submission)
+    if loaded.combination.chip != rig.chip or not planning.runs(rig_file, loaded):
         return []
     plan, _ = certify.make_plan(submission, str(rig_file), profile)
     certificate.check_key(plan, key)

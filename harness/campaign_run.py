@@ -1,6 +1,7 @@
 """Carry a campaign out: several cells at a time, each a `shipei certify` of its own on a CPU of its own."""
 
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from harness.command import EXIT
 from harness.descendants import die_with_parent
 from harness.errors import BadInput
 from harness.paths import ROOT
+from harness.priority import go_last
 
 RUNS = "runs"
 LAST_LINES = 5
@@ -38,7 +40,10 @@ def run(
     cells: Sequence[Cell], folder: Path, at_once: int, watch: Watch, *, again: bool = False, key: Path | None = None,
     wait_s: float = 0.0, report: bool = True,
 ) -> list[Done]:  # fmt: skip
-    """Certify what is not certified or refused yet; how every cell stands, in the campaign's order."""
+    """Certify what is not certified or refused yet; how every cell stands, in the campaign's order.
+
+    What the host could not decide beside other cells is run once more at the end, alone.
+    """
     runs = folder / RUNS
     with claimed(folder):
         earlier = {} if again else {c: d for c in range(len(cells)) if (d := campaign.known(cells[c], runs, key))}
@@ -46,7 +51,14 @@ def run(
             watch.ended(done)
         workers = Workers(cells, runs, at_once, watch, (key, wait_s, report))
         found = workers.work([n for n in range(len(cells)) if n not in earlier])
+        undecided = [n for n, done in found.items() if at_once > 1 and could_not_tell(done)]
+        found |= Workers(cells, runs, 1, watch, (key, wait_s, report)).work(undecided)
     return [(earlier | found)[n] for n in range(len(cells))]
+
+
+def could_not_tell(done: Done) -> bool:
+    """Whether it is void for nothing but measurements that this host, with others on it, could not decide: once more, alone."""
+    return done.verdict is not None and done.decision == "void" and not done.verdict.faults
 
 
 @contextmanager
@@ -66,7 +78,11 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 class Workers:
-    """So many at a time, a CPU for each; a bench that only one may have is given to one at a time."""
+    """So many at a time; a bench that only one may have is given to one at a time.
+
+    There may be more places than CPUs: for cells that mostly wait. One that computes takes as many places as come on a CPU, and has
+    that CPU to itself. While there are cells whose time is real, one in simulated time goes behind them, in no place of theirs.
+    """
 
     def __init__(
         self, cells: Sequence[Cell], runs: Path, at_once: int, watch: Watch, how: tuple[Path | None, float, bool]
@@ -75,23 +91,24 @@ class Workers:
         self.key, self.wait_s, self.report = how
         self.free = list(range(at_once))
         self.cpus = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
-        self.at_once = at_once
+        self.at_once, self.share = at_once, max(1, math.ceil(at_once / len(self.cpus)))
         self.running: dict[int, subprocess.Popen[str]] = {}
         self.stopped = threading.Event()
 
     def work(self, waiting: list[int]) -> dict[int, Done]:
         found: dict[int, Done] = {}
-        going: dict[Future[Done], tuple[int, int]] = {}
-        with ThreadPoolExecutor(self.at_once) as pool:
+        going: dict[Future[Done], tuple[int, list[int]]] = {}
+        with ThreadPoolExecutor(self.at_once + 1) as pool:
             try:
                 while waiting or going:
-                    while self.free and (n := self.next(waiting, [n for n, _ in going.values()])) is not None:
-                        slot = self.free.pop(0)
+                    while (chosen := self.next(waiting, [n for n, _ in going.values()])) is not None:
+                        n, count = chosen
+                        places = [self.free.pop(0) for _ in range(count)]
                         waiting.remove(n)
-                        going[pool.submit(self.certify, n, slot)] = (n, slot)
+                        going[pool.submit(self.certify, n, places[0] if places else None)] = (n, places)
                     for future in wait(going, return_when=FIRST_COMPLETED).done:
-                        n, slot = going.pop(future)
-                        self.free.append(slot)
+                        n, places = going.pop(future)
+                        self.free += places
                         found[n] = future.result()
                         self.watch.ended(found[n])
             except BaseException:
@@ -99,10 +116,20 @@ class Workers:
                 raise
         return found
 
-    def next(self, waiting: list[int], going: list[int]) -> int | None:
-        """The first that may start now."""
+    def next(self, waiting: list[int], going: list[int]) -> tuple[int, int] | None:
+        """The first that may start now, and the places that it takes: none behind cells whose time is real."""
         taken = {self.cells[n].rig.name for n in going if self.cells[n].rig.one_at_a_time}
-        return next((n for n in waiting if self.cells[n].rig.name not in taken), None)
+        real = self.at_once > 1 and any(not self.cells[n].simulated for n in (*waiting, *going))
+        crowded = any(self.cells[n].simulated for n in going)
+        for n in waiting:
+            behind = real and self.cells[n].simulated
+            count = 0 if behind else self.places(n)
+            if self.cells[n].rig.name not in taken and (not crowded if behind else count <= len(self.free)):
+                return n, count
+        return None
+
+    def places(self, n: int) -> int:
+        return self.share if self.cells[n].computes else 1
 
     def stop(self) -> None:
         """Interrupt what runs: a run that is interrupted seals its record."""
@@ -118,16 +145,20 @@ class Workers:
 
     # ------------------------------------------------------------ one cell
 
-    def certify(self, n: int, slot: int) -> Done:
+    def certify(self, n: int, slot: int | None) -> Done:
+        """One cell, in a place of its own or, without one, behind the others."""
         cell, started = self.cells[n], time.monotonic()
         if self.stopped.is_set():
             return Done(cell=cell, code=3, says="interrupted")
         self.watch.started(cell)
         before = set(self.folders(cell))
-        cpu = self.cpus[slot % len(self.cpus)]
+        cpu = self.cpus[(slot or 0) % len(self.cpus)]
+        alone = cell.computes and slot is not None  # an emulator and its bench on one CPU starve each other
+        allowed = {cpu} if alone else set(self.cpus)
         child = self.running[n] = subprocess.Popen(
             self.command(cell, cpu), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, errors="replace", env=environment(), start_new_session=True, preexec_fn=lambda: pinned(cpu),
+            text=True, errors="replace", env=environment(), start_new_session=True,
+            preexec_fn=lambda: pinned(allowed, last=slot is None),
         )  # fmt: skip
         said = self.listen(cell, child)
         code = child.wait()
@@ -141,6 +172,7 @@ class Workers:
         if cell.where.vcan:
             buses = [word for bus in cell.buses for word in ("--bus", bus)]
             way = ["--way", cell.where.way] if cell.where.way else []
+            way += ["--memory", cell.where.memory] if cell.where.memory else []
             inside = [*shipei, "vcan", "--private", "--cpu", str(cpu), *way, *buses, "--"]
         options = ["--profile", cell.profile] if cell.profile else []
         options += ["--key", str(self.key.absolute())] if self.key else []
@@ -179,11 +211,13 @@ class Workers:
         return [f for f in (self.runs / certify.folder_name(cell.plan)).glob("*") if f.name.isdigit()]
 
 
-def pinned(cpu: int) -> None:
+def pinned(cpus: set[int], last: bool) -> None:
     """In the child."""
     die_with_parent()
+    if last:
+        go_last()
     if sys.platform == "linux":
-        os.sched_setaffinity(0, {cpu})
+        os.sched_setaffinity(0, cpus)
 
 
 def environment() -> dict[str, str]:

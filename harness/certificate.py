@@ -1,4 +1,4 @@
-"""Sign a verdict and check a certificate: an in-toto Statement (v1) in a DSSE envelope, Ed25519.
+"""Sign a verdict and check a certificate: an in-toto Statement (v1) in a DSSE envelope, by Ed25519 or ECDSA on P-256.
 
 A virtual rig's certificate says so in its subject's name and in its predicate type, and carries the demo key's signature. The
 demo key is derived from a published sentence: anyone can sign with it, so it proves that nothing was altered by
@@ -13,20 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from harness import shape
+from harness import keys, shape
 from harness.errors import BadInput
 from harness.model import Certificate, Decision, Event, Outcome, Plan, Verdict
 from harness.record import write_json
@@ -44,43 +36,6 @@ def demo_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(DEMO_SENTENCE).digest())
 
 
-def new_key(file: Path) -> Path:
-    """Write a new private key (PEM, readable by its owner alone) and its public half beside it; refuse to overwrite."""
-    public_file = file.with_suffix(".pub")
-    for one in (file, public_file):
-        if one.exists():
-            raise BadInput(f"{one} exists already; a key is never overwritten")
-    key = Ed25519PrivateKey.generate()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public_file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return public_file
-
-
-def load_private(file: Path) -> Ed25519PrivateKey:
-    key = read_key(file, lambda raw: load_pem_private_key(raw, None))
-    if not isinstance(key, Ed25519PrivateKey):
-        raise BadInput(f"{file}: not an Ed25519 private key; make one with `shipei key new`")
-    return key
-
-
-def load_public(file: Path) -> Ed25519PublicKey:
-    key = read_key(file, load_pem_public_key)
-    if not isinstance(key, Ed25519PublicKey):
-        raise BadInput(f"{file}: not an Ed25519 public key")
-    return key
-
-
-def read_key(file: Path, parse: Any) -> Any:
-    try:
-        return parse(file.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"{file}: not a PEM key: {error}") from None
-
-
 def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str, Any]:
     """The in-toto statement about a certified combination. `opened` is what each port said when it opened."""
     virtual = plan.rig_kind in VIRTUAL
@@ -94,6 +49,7 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             "combination": shape.dump(plan.combination),
             "vendor": plan.vendor,
             "profile": plan.profile,
+            "effort": plan.effort,
             "rig": {
                 "name": plan.rig,
                 "kind": plan.rig_kind,
@@ -118,14 +74,9 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
 
 def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path | None) -> Certificate:
     """A certificate; raises BadInput when the verdict cannot be certified or the key does not fit the rig."""
-    if verdict.decision is not Decision.CERTIFIED:
-        raise BadInput(f"the verdict is {verdict.decision.value}: only a certified combination gets a certificate")
-    if not plan.signable:
-        raise BadInput("the plan left requirements out by hand (--only): such a record is never signed")
-    if plan.rig_kind == "replay":
-        raise BadInput("a replay is not evidence of its own: sign the original record's verdict")
+    check_certifiable(plan, verdict)
     check_key(plan, key_file)
-    key = demo_key() if key_file is None else load_private(key_file)
+    key = demo_key() if key_file is None else keys.load(key_file)
     payload = json.dumps(statement(plan, verdict, opened), ensure_ascii=False, sort_keys=True).encode()
     envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures={})
     envelope.sign(CryptoSigner(key))
@@ -137,6 +88,21 @@ def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path |
     )
 
 
+def check_certifiable(plan: Plan, verdict: Verdict, decision: Decision = Decision.CERTIFIED) -> None:
+    """Raises BadInput unless a certificate may be made of it; with waivers, of a refused verdict."""
+    if verdict.decision is not decision:
+        what = (
+            "only a certified combination gets a certificate"
+            if decision is Decision.CERTIFIED
+            else "there is nothing to waive"
+        )
+        raise BadInput(f"the verdict is {verdict.decision.value}: {what}")
+    if not plan.signable:
+        raise BadInput("the plan left requirements out by hand (--only): such a record is never signed")
+    if plan.rig_kind == "replay":
+        raise BadInput("a replay is not evidence of its own: sign the original record's verdict")
+
+
 def check_key(plan: Plan, key_file: Path | None) -> None:
     """A virtual rig's certificates carry the demo key, a hardware rig's the lab's; raises BadInput for anything else."""
     virtual = plan.rig_kind in VIRTUAL
@@ -145,7 +111,7 @@ def check_key(plan: Plan, key_file: Path | None) -> None:
     if not virtual and key_file is None:
         raise BadInput("a hardware rig's certificate needs the lab's key: --key FILE (make one with `shipei key new`)")
     if key_file is not None:
-        load_private(key_file)
+        keys.load(key_file)
 
 
 def write(file: Path, certificate: Certificate) -> None:
@@ -169,7 +135,7 @@ def verify(file: Path, public: Path | None = None, manifest_sha256: str | None =
         raise BadInput(f"{file}: not a DSSE envelope: it needs payload, payloadType and signatures")
     if parsed["payloadType"] != PAYLOAD_TYPE:
         raise BadInput(f"{file}: its payload type is {parsed['payloadType']!r}, not {PAYLOAD_TYPE}")
-    key = load_public(public) if public else demo_key().public_key()
+    key = keys.load_public(public) if public else demo_key().public_key()
     check_signature(file, parsed, key, "the demo key" if public is None else str(public))
     found = checked_statement(file, base64.b64decode(parsed["payload"]))
     if public is None and found["predicateType"] != VIRTUAL_PREDICATE:
@@ -179,7 +145,7 @@ def verify(file: Path, public: Path | None = None, manifest_sha256: str | None =
     return found
 
 
-def check_signature(file: Path, parsed: Mapping[str, Any], public: Ed25519PublicKey, whose: str) -> None:
+def check_signature(file: Path, parsed: Mapping[str, Any], public: keys.PublicKey, whose: str) -> None:
     key: Key = SSlibKey.from_crypto(public)
     try:
         signatures = [{**s, "keyid": s.get("keyid") or key.keyid} for s in parsed["signatures"]]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import certificate, holding, qualify, record, rig, verdicts
+from harness import certificate, compare, holding, qualify, record, rig, verdicts
 from harness import plan as plans
+from harness.compare import Comparison
 from harness.holding import Hold
 from harness.model import Decision, Event, Plan, Verdict
 from harness.run import GoldenCheck, Watch, new_folder, run
@@ -16,12 +17,13 @@ from harness.verdicts import CERTIFICATE, RECORD
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """What a certification left behind; `certificate` is None unless the verdict is certified."""
+    """What a certification left behind; `certificate` is None unless the verdict is certified, `compared` where no run of its kin was before."""
 
     folder: Path
     plan: Plan
     verdict: Verdict
     certificate: Path | None
+    compared: Comparison | None = None
 
 
 def make_plan(
@@ -53,7 +55,7 @@ def certify(
     with bench(rig_file, str(plan.combination), wait_s, watch) as (hold, golden):
         folder = new_folder(runs, folder_name(plan))
         run(plan, submission, rig_file, folder / RECORD, watch, hold, golden)
-    return decide(folder, key)
+    return replace(decide(folder, key), compared=compare.against_last(folder, runs))
 
 
 def decide(folder: Path, key: Path | None = None) -> Certified:

@@ -12,6 +12,7 @@ from harness import (
     certificate,
     certify,
     intake,
+    keys,
     plan,
     record,
     rejudge,
@@ -26,6 +27,8 @@ from harness import run as runs
 from harness import submission as submissions
 from harness.bench import Rig
 from harness.campaign import Campaign
+from harness.certificate_command import OwnKey, Passphrase, certificate_app
+from harness.ci_command import ci_command
 from harness.command import (
     EXIT,
     Json,
@@ -39,7 +42,10 @@ from harness.command import (
     Wait,
     command,
 )
+from harness.compare_command import compare_command
 from harness.errors import BadInput
+from harness.images_command import images_app
+from harness.judge_log_command import judge_log_command
 from harness.model import (
     Certificate,
     Event,
@@ -50,9 +56,17 @@ from harness.model import (
     Submission,
     Verdict,
 )
+from harness.odx_command import odx_command
 from harness.paths import EXAMPLES
+from harness.publish_command import publish_command
+from harness.report_job import ReportJob
 from harness.rig_commands import rig_app
 from harness.shape import meant
+from harness.store_command import store_app
+from harness.trace_command import trace_app
+from harness.waiver_command import waiver_app
+from programme.folder import Programme
+from publication.job import Site
 
 app = typer.Typer(
     help="Certify a software image on a chip x OS x application, and show why.",
@@ -64,7 +78,17 @@ submission_app = typer.Typer(help="What vendors hand in.", no_args_is_help=True)
 key_app = typer.Typer(help="Signing keys.", no_args_is_help=True)
 app.add_typer(rig_app, name="rig")
 app.add_typer(submission_app, name="submission")
+app.add_typer(images_app, name="images")
 app.add_typer(key_app, name="key")
+app.add_typer(certificate_app, name="certificate")
+app.add_typer(waiver_app, name="waiver")
+app.add_typer(store_app, name="store")
+app.add_typer(trace_app, name="trace")
+command(app, "judge-log")(judge_log_command)
+command(app, "compare")(compare_command)
+command(app, "ci")(ci_command)
+command(app, "publish")(publish_command)
+command(submission_app, "odx")(odx_command)
 vcan_command.add_to(app)
 campaign_command.add_to(app)
 
@@ -79,6 +103,9 @@ NOUNS: dict[str, Any] = {
     "verdict": Verdict,
     "certificate": Certificate,
     "campaign": Campaign,
+    "programme": Programme,
+    "report": ReportJob,
+    "site": Site,
 }
 
 
@@ -258,9 +285,15 @@ def verify_command(
 
 
 @command(app, "report")
-def report_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> int:
-    """Build the report of a run from its record: Allure, JUnit, and a page for every failed requirement."""
-    show.plain(show.views(run, True, as_json), as_json)
+def report_command(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", help="A test report by this file (`shipei schema report --example`).")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Build the report of a run from its record: Allure, JUnit, a page for every requirement; or a test report as PDF."""
+    show.plain({"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json), as_json)
     return 0
 
 
@@ -341,10 +374,23 @@ def submission_unpack(
 
 @command(key_app, "new")
 def key_new(
-    file: Annotated[Path, typer.Argument(help="Where to write the private key.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="Where to write the private key.")],
+    kind: Annotated[str, typer.Option("--kind", help=f"{' or '.join(keys.KINDS)}.")] = "ed25519",
+    passphrase: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="Keep it with the first line of this file.")
+    ] = None,
+    as_json: Json = False,
 ) -> int:
-    """Make an Ed25519 key pair for the lab."""
-    show.plain({"private": str(file), "public": str(certificate.new_key(file))}, as_json)
+    """Make a key pair for the lab, or for a person of a programme."""
+    show.plain({"private": str(file), "public": str(keys.new(file, kind, passphrase))}, as_json)
+    return 0
+
+
+@command(key_app, "public")
+def key_public(key: OwnKey, passphrase: Passphrase = None, as_json: Json = False) -> int:
+    """The public half of a key, also of one in a token, as PEM."""
+    found = keys.public_pem(keys.signer(key, passphrase)).decode()
+    show.as_data({"public": found}) if as_json else sys.stdout.write(found)
     return 0
 
 

@@ -38,7 +38,7 @@ def command(where: typer.Typer, name: str, **settings: Any) -> Callable[[Callabl
                 show.problem("input", list(error.mistakes), as_json)
                 code = 2
             except Fault as error:
-                show.problem("rig", [str(error)], as_json)
+                show.problem(getattr(error, "kind", "rig"), [str(error)], as_json)
                 code = 3
             except KeyboardInterrupt:
                 show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json)

@@ -1,13 +1,13 @@
 """One driven case: what the plant did, computed again from the trace, and what the device showed meanwhile, on one time axis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from harness.closed_loop import STEP_NS, Coupling, Loop
-from harness.errors import RigError
+from harness.errors import DeviceError, Late
 from harness.network import Network, Series
 from harness.plant import STEP_S, Ego, Other, touching
 from harness.ports import TX
@@ -95,7 +95,13 @@ class Drive:
 
     def series(self, path: str) -> Series:
         """Every value that the device showed for a path: stamps in ns, values."""
+        if path not in self.net.paths:
+            raise DeviceError(f"the submission declares the feature, but its map has no {path}")
         return self.net.series(self.net.paths[path], self.rows)
+
+    def known(self, paths: Iterable[str]) -> list[str]:
+        """Those that the device's map has: it need not have every function."""
+        return [path for path in paths if path in self.net.paths]
 
     def seconds(self, time_ns: int) -> float:
         return (time_ns - self.coupling.start_ns) / 1e9
@@ -129,19 +135,19 @@ class Drive:
     # ------------------------------------------------------------ the rig
 
     def prove(self) -> None:
-        """Raises RigError when the loop did not keep its cycles: then nobody knows what the device was answering to."""
+        """Raises Late when the loop did not keep its cycles: then nobody knows what the device was answering to."""
         loop = Loop(self.coupling)
         for sender in loop.senders:
             if any(f.kind == "lost" and f.channel in sender.channels for f in self.case.faults):
                 continue
             sent = self.rows[(self.rows["id"] == sender.layout.id) & (self.rows["flags"] & TX != 0)]
             period_ns = sender.period_steps * STEP_NS
-            if len(sent) > 1 and sent["time_ns"][1] - sent["time_ns"][0] < period_ns / 2:
-                sent = sent[1:]  # the last one from before the start was still on the wire
             due = self.coupling.start_ns + np.arange(len(sent)) * period_ns
             wanted = 1 + (loop.end_ns - loop.start_ns) // period_ns
+            if len(sent) > wanted - 1 and sent["time_ns"][1] - sent["time_ns"][0] < period_ns / 2:
+                due -= period_ns  # the last one from before the start was still on the wire: it is none of the loop's
             if len(sent) < wanted - 1:
-                raise RigError(f"the closed loop sent {len(sent)} of {wanted} frames {sender.layout.name}")
+                raise Late(f"the closed loop sent {len(sent)} of {wanted} frames {sender.layout.name}")
             late_s = float((sent["time_ns"] - due).max()) / 1e9
             if late_s > MOST_LATE_S:
-                raise RigError(f"the closed loop was up to {late_s * 1e3:.0f} ms late: the host is overloaded")
+                raise Late(f"the closed loop was up to {late_s * 1e3:.0f} ms late: the host is overloaded")

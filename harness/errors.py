@@ -5,6 +5,7 @@ Fault
 ├── DeviceError    the vendor: the device did something wrong (FAIL)
 ├── SuiteError     the suite's author: the test is wrong (ERROR)
 └── RigError       the lab: a port, the host or a file failed (MISS, exit code 3)
+    └── Late       the host was too busy for this once: it may be tried again
 """
 
 from collections.abc import Iterable
@@ -37,3 +38,7 @@ class SuiteError(Fault):
 
 class RigError(Fault):
     """The rig failed: no statement about the device can be made."""
+
+
+class Late(RigError):
+    """A busy host kept the bench from its times: whatever the device did, it was asked something else. The same may be tried again."""

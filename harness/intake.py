@@ -1,8 +1,10 @@
 """Start, pack and unpack submissions. An archive can neither leave its folder, nor run anything, nor fill the disk."""
 
+import lzma
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 from harness import submission as submissions
@@ -30,7 +32,7 @@ def pack(given: Path, output: Path) -> str:
     if output.exists():
         raise BadInput(f"{output} exists already")
     names = {a.path for a in loaded.artefacts}
-    names |= {n for b in loaded.interface.buses.values() for n in (b.dbc, b.vss) if n}
+    names |= set(loaded.interface.files)
     with zipfile.ZipFile(output, "x", zipfile.ZIP_DEFLATED) as archive:
         for name in ["submission.yaml", *sorted(names)]:
             source = file if name == "submission.yaml" else file.parent / name
@@ -48,18 +50,32 @@ def unpack(archive: Path, folder: Path) -> Path:
     if folder.exists():
         raise BadInput(f"{folder} exists already")
     try:
+        unzip(archive, folder)
+        submissions.load(folder)
+    except BadInput:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return submissions.locate(folder)
+
+
+def unzip(archive: Path, folder: Path) -> None:
+    """What zipfile and its decompressors raise of a damaged archive is told as the archive's mistake."""
+    try:
         with zipfile.ZipFile(archive) as source:
             refuse(archive, source.infolist())
             folder.mkdir(parents=True)
             extract(archive, source, folder)
-        submissions.load(folder)
-        return submissions.locate(folder)
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise BadInput(f"{archive}: cannot be unpacked: {error}") from None
-    except BadInput:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def refuse(archive: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -32,12 +32,13 @@ def judge(plan: Plan, events: Iterable[Event], *, hears: bool = True) -> Verdict
             faults.append(event.why or "unnamed fault")
         closed = closed or event.what == "closed"
         if event.what == "opened" and event.context:
-            on_target.add(event.context.get("image_sha256"))
+            on_target |= {v for k, v in event.context.items() if k.partition(":")[0] == "image_sha256"}
         if event.requirement is not None:
             by_requirement[event.requirement].append(event)
     if not closed:
         faults.append("the run did not come to its end")
-    if plan.digests.get("artefact:application") not in on_target:
+    claimed = {digest for name, digest in plan.digests.items() if name.startswith("artefact:")}
+    if not claimed or not claimed <= on_target:
         faults.append("the item is not identified: nothing says that the submitted image was on the target")
     judged = tuple(one(p, by_requirement[p.requirement.id], plan, hears) for p in plan.requirements)
     mandatory = {j.outcome for j in judged if j.level == "mandatory"}

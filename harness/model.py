@@ -66,9 +66,13 @@ class Combination:
 
 @noun
 class Artefact:
-    """One file that claims the combination, with the digest that it must have; a program, or a container image (docker save, OCI)."""
+    """One file that claims the combination, with the digest that it must have.
 
-    role: Literal["application"]
+    An application is a program, or a container image (docker save, OCI). A complete image consists of a boot loader, a disk, both,
+    or of a microcontroller's firmware.
+    """
+
+    role: Literal["application", "bootloader", "disk", "firmware"]
     path: str
     sha256: str
     form: Literal["program", "container"] = "program"
@@ -137,10 +141,14 @@ class Applies:
 
 @noun
 class Needs:
-    """What a rig must offer: ports, and a clock at least this exact."""
+    """What a rig must offer: ports, a clock at least this exact, and what its buses must be able to do.
+
+    faults: frames can be destroyed on them; overload: they carry as many frames as fit.
+    """
 
     ports: tuple[str, ...] = ()
     clock_ms: float | None = None
+    buses: tuple[Literal["faults", "overload"], ...] = ()
 
 
 @noun
@@ -156,11 +164,18 @@ class Requirement:
     applies: Applies | None = None
     needs: Needs = field(default_factory=Needs)
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+    full: Mapping[str, float] = field(default_factory=dict)  # parameters with full effort
+
+
+Effort = Literal["ci", "full"]
 
 
 @noun
 class Profile:
-    """A versioned list of requirements that a certificate of that name stands for."""
+    """A versioned list of requirements that a certificate of that name stands for.
+
+    Its effort says how long is soaked and how often is repeated: as long as a CI job may take, or in full.
+    """
 
     name: str
     version: str
@@ -168,6 +183,7 @@ class Profile:
     mandatory: tuple[str, ...] = ()
     conditional: tuple[str, ...] = ()  # mandatory where the feature is declared
     recommended: tuple[str, ...] = ()
+    effort: Effort = "ci"
     limit_s: float = 600.0  # wall-clock limit for the run
     ready_s: float = 30.0  # how long a device may take to be ready before the tests give it up
 
@@ -223,6 +239,7 @@ class Plan:
     digests: Mapping[str, str]
     suites: tuple[str, ...]
     limit_s: float
+    effort: Effort = "ci"
     ready_s: float = 30.0
     signable: bool = True
     instruments: tuple[Instrument, ...] = ()
@@ -290,7 +307,7 @@ During = Literal["started", "called", "driven", "measured", "clock", "health", "
 class Event:
     """One line of a record's events.jsonl. Every planned test is written down before anything runs.
 
-    driven: a closed loop started at time_ns; its case stands in context. opening: what takes long before anything runs, in `why`.
+    driven: a bus started a closed loop at time_ns; its case stands in context. opening: what takes long before anything runs, in `why`.
     """
 
     what: Around | During

@@ -10,6 +10,7 @@ from cantools.database import EncodeError, Message, Signal
 
 from harness import signals, vss
 from harness.errors import SuiteError
+from harness.frame_bits import duration_ns
 from harness.interface import BusInterface, E2e
 from harness.model import Value
 from harness.ports import BRS, ERROR, EXT, FD, TX, CanBus, Cycle
@@ -93,10 +94,10 @@ class Network:
         signals = self.codec.messages[message].signals
         return tuple(sorted({p for s in signals if signal in (None, s.name) for p in s.multiplexer_ids or ()}))
 
-    def payloads(self, message: str) -> tuple[bytes, ...]:
-        """What a cyclic sender of a message goes through now."""
+    def payloads(self, message: str, rule: E2e | None = None, step: int = 1) -> tuple[bytes, ...]:
+        """What a cyclic sender of a message goes through now; by another protection than its own, or with longer steps."""
         pages = self.pages(message) or (None,)
-        return ring(self.rules.get(message), *(self.payload(message, page) for page in pages))
+        return ring(rule or self.rules.get(message), *(self.payload(message, page) for page in pages), step=step)
 
     def carrying(self, message: str, signals: Collection[str], payloads: Sequence[bytes]) -> Sequence[bytes]:
         """Those of a message's payloads in which one of these signals is."""
@@ -164,6 +165,19 @@ class Network:
                     values = np.unique(column.raw)
                     found[f"{message.name}.{name}"] = values[0].item() if len(values) == 1 else "counting"
         return found
+
+    def fell_silent(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+        """The messages that were in the snapshot before, and are in none after."""
+        return sorted({s.split(".")[0] for s in before} - {s.split(".")[0] for s in after})
+
+    def load(self, rows: Rows, window_ns: int) -> list[float]:
+        """How much of the bus these frames took, in %, in one window after the other, each bit of them counted."""
+        took = np.zeros(len(rows))
+        rates = self.interface.bitrate, self.interface.data_bitrate
+        for n, (identifier, flags, length, data) in enumerate(rows[["id", "flags", "length", "data"]].tolist()):
+            took[n] = 0 if flags & ERROR else duration_ns(identifier, flags & ~TX, bytes(data[:length]), *rates)
+        windows = (rows["time_ns"] - rows["time_ns"][0]) // window_ns if len(rows) else rows["time_ns"]
+        return [100 * float(taken) / window_ns for taken in np.bincount(windows.astype(np.int64), took)]
 
     def unused_bits_set(self, message: Message, rows: Rows) -> bool:
         """Whether the device ever set a bit of a message that no signal owns (multiplexed messages are left out)."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,6 +15,7 @@ from harness import submission as submissions
 from harness.bench import Rig
 from harness.errors import BadInput
 from harness.model import (
+    Effort,
     Item,
     LeftOut,
     Limit,
@@ -77,16 +78,42 @@ def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path
         elif "bitrate" in port and port["bitrate"] != bus.bitrate:
             what = f"bitrate {bus.bitrate}, but port {name} of the rig {rig.name} runs at {port['bitrate']}"
             document.mistake(("interface", "buses", name, "bitrate"), what)
-    for one in rigs.recipes(rig_file).values():
-        form = getattr(one, "form", None)
-        for n, artefact in enumerate(submission.artefacts):
-            if form not in (None, artefact.form):
-                document.mistake(
-                    ("artefacts", n), f"the rig {rig.name} runs a {form}, and {artefact.path} is a {artefact.form}"
-                )
+    for n, artefact in enumerate(submission.artefacts):
+        form = submissions.form_of(artefact)
+        if form not in forms(rig_file):
+            takes = " or ".join(sorted(forms(rig_file)))
+            document.mistake(
+                ("artefacts", n), f"the rig {rig.name} runs {a_or_an(takes)}, and {artefact.path} is {a_or_an(form)}"
+            )
     if document.mistakes:
         raise BadInput(document.mistakes)
     calibrated(rig, rig_file)
+
+
+def forms(rig_file: Path) -> set[str]:
+    """What a rig runs; a bench, whose flasher takes what it is given, everything but a complete image."""
+    found = {form for one in rigs.recipes(rig_file).values() if (form := getattr(one, "form", None)) is not None}
+    return found or {"program", "container"}
+
+
+def abilities(rig_file: Path) -> set[str]:
+    """What every bus of a rig can do beside sending and receiving; an ordinary bus can be overloaded."""
+    buses = [one for one in rigs.recipes(rig_file).values() if getattr(one, "is_bus", False)]
+    found = [set(getattr(one, "abilities", ("overload",))) for one in buses]
+    return set.intersection(*found) if found else set()
+
+
+def runs(rig_file: Path, submission: Submission) -> bool:
+    """Whether a rig runs what is submitted, as far as its form goes."""
+    return all(submissions.form_of(a) in forms(rig_file) for a in submission.artefacts)
+
+
+def a_or_an(noun: str) -> str:
+    """
+    >>> a_or_an("image"), a_or_an("program")
+    ('an image', 'a program')
+    """
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def calibrated(rig: Rig, rig_file: Path) -> None:
@@ -110,7 +137,7 @@ def settle(
     only: str | None,
 ) -> Plan:
     """Put together the plan of a submission, a rig and a profile that fit each other."""
-    planned, not_applicable, not_decidable = choose(submission, rig, profile, only)
+    planned, not_applicable, not_decidable = choose(submission, rig, profile, only, abilities(rig_file))
     if not planned:
         raise BadInput(
             f"no requirement of {profile.name} {profile.version} starts with {only!r}{meant(only or '', (*profile.mandatory, *profile.conditional, *profile.recommended))}"
@@ -131,6 +158,7 @@ def settle(
         not_decidable=tuple(not_decidable),
         digests=digests,
         suites=profile.suites,
+        effort=profile.effort,
         limit_s=profile.limit_s,
         ready_s=profile.ready_s,
         signable=only is None,
@@ -143,8 +171,11 @@ Level = Literal["mandatory", "recommended"]
 Chosen = tuple[list[PlannedRequirement], list[LeftOut], list[LeftOut]]
 
 
-def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None) -> Chosen:
-    """The profile's requirements: planned with their parameters, not applicable, not decidable on this rig."""
+def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None, abilities: Collection[str]) -> Chosen:
+    """The profile's requirements: planned with their parameters, not applicable, not decidable on this rig.
+
+    `abilities`: what every bus of the rig can do beside sending and receiving.
+    """
     known = {i: (s, r) for s in suite.all_suites().values() for i, r in s.requirements.items()}
     chosen: Chosen = ([], [], [])
     mistakes = []
@@ -154,7 +185,7 @@ def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None)
             if only and not one.startswith(tuple(only.split(","))):
                 continue
             feature = requirement.applies.feature if requirement.applies else ""
-            lacking = cannot_decide(requirement, rig)
+            lacking = cannot_decide(requirement, rig, abilities)
             if feature and feature not in submission.features:
                 chosen[1].append(LeftOut(id=one, reason=f"feature {feature} is not declared"))
                 if level == "mandatory":
@@ -165,7 +196,7 @@ def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None)
                     mistakes.append(f"{one} is {level} in {profile.name}, but {lacking}")
             else:
                 tests = tuple(f"{owner.name}/{t}" for t in owner.tests[one])
-                settled = resolved(requirement, submission.features.get(feature, {}))
+                settled = resolved(requirement, submission.features.get(feature, {}), profile.effort)
                 kept: Level = "recommended" if level == "recommended" else "mandatory"
                 chosen[0].append(PlannedRequirement(requirement=settled, level=kept, tests=tests))
     if mistakes:
@@ -173,8 +204,11 @@ def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None)
     return chosen
 
 
-def cannot_decide(requirement: Requirement, rig: Rig) -> str:
+def cannot_decide(requirement: Requirement, rig: Rig, abilities: Collection[str]) -> str:
     """Why this rig cannot decide a requirement; empty if it can."""
+    for ability in requirement.needs.buses:
+        if ability not in abilities:
+            return f"it needs buses that can do {ability}, and those of the rig {rig.name} cannot"
     needed = requirement.needs.clock_ms
     if needed is not None and rig.clock_ms > needed:
         return f"it needs a clock exact to {needed} ms, and the rig {rig.name} promises {rig.clock_ms} ms"
@@ -182,8 +216,10 @@ def cannot_decide(requirement: Requirement, rig: Rig) -> str:
     return f"the rig {rig.name} has no port {', '.join(missing)}" if missing else ""
 
 
-def resolved(requirement: Requirement, declared: Mapping[str, Any]) -> Requirement:
+def resolved(requirement: Requirement, declared: Mapping[str, Any], effort: Effort = "ci") -> Requirement:
     """The requirement with the submission's declared figures in place of defaults, and numbers for parameter limits.
+
+    What full effort changes comes before what is declared.
 
     >>> from harness.model import Source
     >>> r = Requirement(id="R-1", en="", zh="", source=Source(document="d", clause="1"), trust="P",
@@ -192,7 +228,8 @@ def resolved(requirement: Requirement, declared: Mapping[str, Any]) -> Requireme
     >>> resolved(r, {"ready_s": 3.0}).measures[0].high
     6.0
     """
-    parameters = {k: declared.get(k, v) for k, v in requirement.parameters.items()}
+    wanted = {**requirement.parameters, **(requirement.full if effort == "full" else {})}
+    parameters = {k: declared.get(k, v) for k, v in wanted.items()}
 
     def number(limit: float | Limit | None) -> float | Limit | None:
         if isinstance(limit, Limit) and limit.parameter is not None:
@@ -232,6 +269,9 @@ def digests_of(
         found[f"dbc:{name}"] = sha256(folder / bus.dbc)
         if bus.vss:
             found[f"vss:{name}"] = sha256(folder / bus.vss)
+    flashing = submission.interface.flashing
+    for package in flashing.packages if flashing else ():
+        found[f"package:{package.kind}"] = sha256(folder / package.path)
     return found | product_digests(profile.suites)
 
 

@@ -5,9 +5,9 @@ Every time is a reading of the rig's one clock, in ns: the wire's stamp in simul
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from harness.model import Item
 
@@ -67,6 +67,9 @@ class Coupled(Protocol):
     due_ns: int
     takes: list[int]  # the identifiers that it sends from its start on, in place of their cycles
 
+    def start(self, start_ns: int) -> None:
+        """It starts then, by this bus's clock."""
+
     def begin(self, counts: Mapping[int, int]) -> None:
         """It starts; how often each of these has been sent, so that live counters go on."""
 
@@ -94,8 +97,11 @@ class CanBus(Protocol):
     def cycle(self, identifier: int, cycle: Cycle | None) -> None:
         """Start, change or (None) stop the cyclic transmission of an identifier."""
 
-    def couple(self, loop: Coupled) -> None:
-        """Run a closed loop from its start to its end; what it sends is sent by it alone meanwhile."""
+    def couple(self, loop: Coupled) -> int:
+        """Run a closed loop to its end; what it sends is sent by it alone meanwhile.
+
+        Returns when it starts: as wished, or as soon after as this bus can.
+        """
 
     def rows(self, start: int = 0) -> Any:
         """All frames since row number `start`, both directions, as rows of harness.trace.ROW in wire order."""
@@ -109,8 +115,26 @@ class CanBus(Protocol):
     def health(self) -> Health: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+@runtime_checkable
+class Disturbing(Protocol):
+    """A bus that can be disturbed for real, or by its model."""
+
+    def destroy(self, frames: int) -> None:
+        """The next so many frames of the device are destroyed by an error frame, each attempt counted."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """The rig's clock, as a bus keeps it, or the console of an item that speaks no bus."""
+
+    def now_ns(self) -> int:
+        """Everything that is stamped before it has been kept."""
+
+    def wait(self, seen: int, until_ns: int, ids: Sequence[int] = ()) -> int:
+        """Wait for a moment, or for the clock to reach until_ns."""
+
+
+class Line(NamedTuple):
     """One line of console output, without its ending and without terminal escapes; the stamp is its first byte's."""
 
     time_ns: int
@@ -126,7 +150,8 @@ class Console(Protocol):
     def lines(self, start: int = 0) -> Sequence[Line]:
         """Complete lines since line number `start`."""
 
-    def write(self, text: str) -> None: ...
+    def write(self, text: str) -> int:
+        """Type this; the clock's reading once it is on its way."""
 
     def trouble(self) -> str:
         """What may have cost bytes since the last reading, in words; empty if nothing has."""
@@ -144,6 +169,14 @@ class Power(Protocol):
 
     def check(self) -> None:
         """Raises RigError if the device lost its supply, or its life, by something other than the bench and itself."""
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """A device that runs on the bench's own host, and so may be kept waiting by it."""
+
+    def stall_ns(self) -> int:
+        """The longest that it waited for a CPU since the last reading."""
 
 
 @runtime_checkable
@@ -199,10 +232,11 @@ class Diagnostics(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """How the image got onto the target, and the digest of what is there now."""
+    """How the image got onto the target, and the digest of what is there now; of an image of several files, each by its role."""
 
     how: str
     sha256: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
-from harness import blame, holding, judge, plan, record, rig, shape
+from harness import blame, holding, identity, judge, plan, record, rig, shape
 from harness import submission as submissions
-from harness.diagnostics import answered
 from harness.errors import BadInput, RigError, SuiteError
 from harness.interface import Interface
+from harness.logged import LoggedPower
 from harness.model import Event, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.network import Network
 from harness.paths import SUITES
-from harness.ports import Identified, Power, Replayed
+from harness.ports import Hosted, Identified, Power, Replayed
+from harness.programmer import Programmer
 from harness.record import Recorder
 from harness.scenario import Scenario, cases, catalogue
 from harness.suite import profile_file
+from harness.tester import DEFAULT, Tester
 from harness.vehicle import Vehicle
 
 SETTLE_S = 0.5
@@ -43,6 +45,7 @@ class Run:
     test: str | None = None
     requirement: str | None = None
     vehicle: Vehicle | None = None
+    ready: bool = False  # the device was, at least once
 
     def write(self, what: str, **fields: Any) -> None:
         self.recorder.write(what, requirement=self.requirement, test=self.test, **fields)
@@ -168,26 +171,6 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 # ---------------------------------------------------------------- what a test is given
 
 
-class LoggedPower:
-    """The supply; every switching is written down with the clock's reading, so that it can be replayed."""
-
-    def __init__(self, power: Power, write: Callable[..., None]) -> None:
-        self.power, self.write, self.uncertainty_ns = power, write, power.uncertainty_ns
-
-    def on(self) -> int:
-        return self.logged("on", self.power.on())
-
-    def off(self) -> int:
-        return self.logged("off", self.power.off())
-
-    def check(self) -> None:
-        self.power.check()
-
-    def logged(self, call: str, time_ns: int) -> int:
-        self.write("called", port="power", call=call, time_ns=time_ns)
-        return time_ns
-
-
 @pytest.fixture(scope="session")
 def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
     """The rig's live ports, by the names in its file; opened once, closed in reverse."""
@@ -201,6 +184,9 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
         yield live
+        said = [line.text for line in live["console"].lines()] if "console" in live else []
+        for why in identity.contradictions(run.plan.combination, said, ready=run.ready and "console" in live):
+            run.recorder.write("fault", why=why)
         for port in live.values():
             if isinstance(port, Power):
                 note_fault(run, port)
@@ -210,7 +196,9 @@ def arrival(port: Any) -> dict[str, Value] | None:
     """How the image arrived, where this port knows."""
     if not isinstance(port, Identified):
         return None
-    return {"image_arrived": port.arrival.how, "image_sha256": port.arrival.sha256}
+    found: dict[str, Value] = {"image_arrived": port.arrival.how}
+    digests = {f"image_sha256:{role}": digest for role, digest in port.arrival.parts.items()}
+    return found | (digests or {"image_sha256": port.arrival.sha256})
 
 
 @pytest.fixture(scope="session")
@@ -228,8 +216,9 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     run.vehicle = vehicle
     for net in networks.values():
         net.start()
-    vehicle.time_ns = power.on() if power else begin(run, ports, networks)
+    vehicle.time_ns = vehicle.on_ns = power.on() if power else begin(run, ports, networks)
     wait_ready(vehicle, run.plan.ready_s)
+    run.ready = True
     return vehicle
 
 
@@ -245,9 +234,9 @@ def wait_ready(vehicle: Vehicle, within_s: float) -> None:
     """By the ready line after power-on; where nobody reads a console, by the first diagnostic answer, else the first frame."""
     console, diagnostics = vehicle.interface.console, vehicle.interface.diagnostics
     if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
-        vehicle.console_line(console.ready, within_s=within_s)
+        vehicle.ready(within_s=within_s)
     elif diagnostics is not None:
-        answered(vehicle, diagnostics, within_s=within_s)
+        Tester(vehicle, diagnostics).answers(within_s=within_s)
     else:
         vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=within_s)
 
@@ -257,7 +246,7 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     """The vehicle with everything at its start value; after a fresh power cycle where the test is marked so."""
     run, ports = request.config.stash[RUN], request.getfixturevalue("ports")
     replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
-    powered.time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in powered.networks.values())
+    powered.time_ns = replayed[0] if replayed else powered.now_ns()
     run.write("started", time_ns=powered.time_ns)
     if request.node.get_closest_marker("fresh"):
         powered.power_cycle()
@@ -285,6 +274,27 @@ def scenarios(request: pytest.FixtureRequest) -> Mapping[str, tuple[Scenario, ..
 def interface(pytestconfig: pytest.Config) -> Interface:
     """What the submission says that the device speaks."""
     return pytestconfig.stash[RUN].submission.interface
+
+
+@pytest.fixture
+def tester(vehicle: Vehicle, interface: Interface) -> Iterator[Tester]:
+    """A diagnostic tester; before and after, the device is in its default session."""
+    if interface.diagnostics is None:
+        raise SuiteError("the submission says nothing of diagnostics: interface.diagnostics")
+    found = Tester(vehicle, interface.diagnostics)
+    found.enter(DEFAULT)
+    yield found
+    found.attempt(bytes([0x10, DEFAULT]), within_s=found.silent_s)
+
+
+@pytest.fixture
+def programmer(pytestconfig: pytest.Config, tester: Tester) -> Iterator[Programmer]:
+    """Programs the device; afterwards the software that is claimed runs again."""
+    run, flashing = pytestconfig.stash[RUN], tester.told.flashing
+    packages = flashing.packages if flashing else ()
+    found = Programmer(tester, {p.kind: (run.folder / p.path).read_bytes() for p in packages})
+    yield found
+    found.restore()
 
 
 @pytest.fixture
@@ -359,9 +369,10 @@ def show_limits(planned: PlannedRequirement, measured: list[Event], report: pyte
 
 def health(run: Run, live: Vehicle, *, provoked: bool) -> None:
     """After every test: no lost frame, no error, every controller active (unless provoked), the device alive or dead by itself."""
+    kept_waiting_ns = live.power_port.stall_ns() if isinstance(live.power_port, Hosted) else 0
     for name, net in live.networks.items():
         found = net.bus.health()
-        unsure_ns = net.bus.uncertainty_ns + found.stall_ns + found.clock_ns
+        unsure_ns = net.bus.uncertainty_ns + max(found.stall_ns, kept_waiting_ns) + found.clock_ns
         run.write("clock", port="bus", name=name, uncertainty_ns=unsure_ns, context={"drift_ppm": found.drift_ppm})
         if found.lost:
             run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")

@@ -11,15 +11,15 @@ from typing import Any
 from harness import plan, rig
 from harness import submission as submissions
 from harness.bench import Rig
-from harness.errors import Fault
+from harness.errors import BadInput, Fault
 from harness.loopback import Loop, measure
 from harness.model import Item
+from harness.operated import Operated
 from harness.paths import memory_of_rig
-from harness.ports import ERROR, TX, Bench, CanBus, Console, Power
+from harness.ports import ERROR, TX, Bench, CanBus, Clock, Console, Power
 from harness.run import Watch
 
 LISTEN_S = 1.0
-NEVER = 1 << 60
 
 
 @dataclass
@@ -43,6 +43,10 @@ def check(rig_file: Path, submission: Path | None, *, long: bool, flash: bool, w
     `flash`: also open ports that put the image on the device. Raises BadInput when the rig file or the submission is wrong.
     """
     loaded = rig.load(rig_file)
+    if submission is None and "image" in plan.forms(rig_file):
+        raise BadInput(
+            f"the rig {loaded.name} runs complete images: name one with --submission (`shipei images build` makes some)"
+        )
     found = Found(
         {n: {"port": n, "use": p["use"], "ok": False, "says": "not reached"} for n, p in loaded.ports.items()}
     )
@@ -59,7 +63,7 @@ def check(rig_file: Path, submission: Path | None, *, long: bool, flash: bool, w
         ports = open_all(rig_file, bench, stack, found, flash)
         if found.ok and submission is not None:
             found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
-            found.say("device", *heard(ports))
+            found.say("device", *heard(ports, ready_s(submission)))
         if long:
             found.loops = loops(loaded, ports, found, watch)
     return found
@@ -87,8 +91,16 @@ def open_all(rig_file: Path, bench: Bench, stack: ExitStack, found: Found, flash
     return ports
 
 
-def heard(ports: Mapping[str, Any]) -> tuple[bool, str]:
-    """Power on, listen, power off: what was heard of the device, and whether no port was left out."""
+def ready_s(submission: Path) -> float:
+    """How long the device says that it takes to be ready."""
+    declared = submissions.load(submission).features.get("boot", {}).get("ready_s", 0.0)
+    return max(LISTEN_S, float(declared))
+
+
+def heard(ports: Mapping[str, Any], most_s: float) -> tuple[bool, str]:
+    """Power on, listen until everything was heard or the time is over, power off: what was heard of the device, and whether no port
+    was left out.
+    """
     buses = {n: p for n, p in ports.items() if isinstance(p, CanBus)}
     supply = next((p for p in ports.values() if isinstance(p, Power)), None)
     console = next((p for p in ports.values() if isinstance(p, Console)), None)
@@ -96,16 +108,20 @@ def heard(ports: Mapping[str, Any]) -> tuple[bool, str]:
     lines = len(console.lines()) if console else 0
     if supply is not None:
         supply.on()
-    for bus in buses.values():
-        bus.wait(NEVER, bus.now_ns() + round(LISTEN_S * 1e9))
-    counts = {
-        f"frames on {n}": int((bus.rows(before[n])["flags"] & (TX | ERROR) == 0).sum()) for n, bus in buses.items()
-    }
-    if console is not None:
-        counts["lines on the console"] = len(console.lines(lines))
+
+    def count() -> dict[str, int]:
+        rows = {n: bus.rows(before[n])["flags"] for n, bus in buses.items()}
+        found = {f"frames on {n}": int((flags & (TX | ERROR) == 0).sum()) for n, flags in rows.items()}
+        return found | ({"lines on the console": len(console.lines(lines))} if console is not None else {})
+
+    clock, listened_s = next(iter(buses.values()), console), 0.0
+    while isinstance(clock, Clock) and listened_s < most_s and (listened_s < LISTEN_S or not all(count().values())):
+        Operated.until(clock, clock.now_ns() + round(LISTEN_S * 1e9))
+        listened_s += LISTEN_S
+    counts = count()
     if supply is not None:
         supply.off()
-    text = f"within {LISTEN_S:g} s of power-on: " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    text = f"within {listened_s:g} s of power-on: " + ", ".join(f"{n} {what}" for what, n in counts.items())
     silent = [what for what, n in counts.items() if not n]
     if not silent:
         return True, text

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import descendants, record, shape, trace
+from harness import descendants, priority, record, shape, trace
 from harness import submission as submissions
 from harness.errors import BadInput
 from harness.holding import Hold
@@ -65,18 +65,15 @@ def keep_inputs(submission: Submission, file: Path, rig_file: Path, inputs: Path
     inputs.mkdir()
     shutil.copyfile(file, inputs / "submission.yaml")
     shutil.copyfile(rig_file, inputs / "rig.yaml")
-    for bus in submission.interface.buses.values():
-        for name in filter(None, (bus.dbc, bus.vss)):
-            (inputs / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.parent / name, inputs / name)
+    for name in submission.interface.files:
+        (inputs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file.parent / name, inputs / name)
 
 
 def take_in(submission: Submission, file: Path, target: Path, plan: Plan) -> Path:
     """A private copy of the submission; what runs is this copy, and its digests are the plan's."""
     target.mkdir()
-    names = [a.path for a in submission.artefacts]
-    names += [n for b in submission.interface.buses.values() for n in (b.dbc, b.vss) if n]
-    for name in ("submission.yaml", *names):
+    for name in ("submission.yaml", *(a.path for a in submission.artefacts), *submission.interface.files):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file if name == "submission.yaml" else file.parent / name, target / name)
     for artefact in submission.artefacts:
@@ -112,13 +109,18 @@ def execute(
             env=environment,
             cwd=work,
             start_new_session=True,
-            preexec_fn=descendants.die_with_parent,
+            preexec_fn=in_child,
         )
         try:
             return supervise(child, plan.limit_s, folder / record.EVENTS, watch, hold)
         finally:
             descendants.end(child.pid)
             child.wait()
+
+
+def in_child() -> None:
+    descendants.die_with_parent()
+    priority.keep_place()
 
 
 def supervise(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from harness import shape, trace
+from harness import compare, logs, shape, trace
 from harness.errors import BadInput
+from harness.log import Log
 from harness.model import Decision, Outcome, Plan, Verdict
-from harness.ports import FD
+from harness.report_job import ReportJob
 from harness.rig_check import Found
 from harness.rig_new import Device
 from harness.shape import meant
-from reports import allure, export, junit, pages
+from reports import allure, junit, pages, pdf
 from reports import matrix as matrices
 from reports import sweep as sweeps
 
@@ -167,7 +168,8 @@ def verdict(found: Verdict, plan: Plan, links: Mapping[str, Any], as_json: bool,
         out.print(f"[dim]not tested: {left.id}: {escape(left.reason)}[/]")
     passed = sum(j.outcome is Outcome.PASS for j in found.requirements)
     what = f"{plan.vendor} {plan.combination}: {passed} of {len(found.requirements)} requirements, " if brief else ""
-    out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {what}{ACTS[found.decision]}")
+    signed = "" if plan.signable else " (of this plan; it is never signed)"
+    out.print(f"[{STYLE[found.decision]}]{found.decision.value.upper()}[/]  {what}{ACTS[found.decision]}{signed}")
     plain(links, False)
 
 
@@ -264,7 +266,7 @@ def rig(found: Found, as_json: bool) -> None:
 
 def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
     """Build what people look at from a run; a report that cannot be built is said and changes nothing else."""
-    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run)}
+    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run), **compare.told(run)}
     if report:
         built = allure.write(run)
         links["report"] = built.index
@@ -272,6 +274,15 @@ def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
             sys.stderr.write(f"shipei: the Allure report is missing: {built.problem}\n")
             links["report_missing"] = built.problem
     return links
+
+
+def test_report(run: Path, file: Path) -> Path:
+    """A run's test report as PDF, by a job's file."""
+    document = shape.read(file)
+    job = shape.load(ReportJob, document)
+    if job is None:
+        raise BadInput(document.mistakes)
+    return pdf.write(run, job, file.parent)
 
 
 def exported(run: Path, form: str) -> dict[str, Any]:
@@ -286,9 +297,7 @@ def exported(run: Path, form: str) -> dict[str, Any]:
         bus = file.stem.removeprefix("trace-")
         found[bus] = run / f"{bus}.{form}"
         rows = trace.load(file)[0]
-        if form == "trc" and (rows["flags"] & FD).any():
-            raise BadInput(f"{file}: has CAN FD frames, which python-can's TRC writer leaves out; use blf or asc")
-        export.write(rows, found[bus])
+        logs.write(Log(rows=rows, channels=[bus]), found[bus])
     return found
 
 
@@ -298,3 +307,88 @@ def matrix_files(runs: Path) -> dict[str, Any]:
 
 def matrix(runs: Path) -> None:
     console().print(matrices.table(matrices.collect(runs)))
+
+
+def recording(found: dict[str, Any]) -> None:
+    """What a recording holds: a row a channel; what could not be read below."""
+    table = Table(title=f"{escape(found['file'])}: {found['frames']} frames", title_justify="left")
+    for name in ("channel", "frames", "identifiers", "s", "frames/s", "CAN FD", "errors", "sent"):
+        table.add_column(name, justify="left" if name == "channel" else "right")
+    for row in found["channels"]:
+        table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+    console().print(table)
+    if found["out_of_order"]:
+        console().print(f"{found['out_of_order']} stamps are before the one in front of them")
+    lost(found["lost"])
+
+
+def kept_runs(found: list[dict[str, Any]]) -> None:
+    """A row for a run in a store."""
+    table = Table()
+    for name in ("record", "combination", "vendor", "profile", "rig", "decision", "certificate"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        said = (one["digest"][7:19], *(one[k] for k in ("combination", "vendor", "profile", "rig", "decision")))
+        table.add_row(*map(escape, said), "yes" if one["certified"] else "")
+    console().print(table)
+
+
+def certificates(found: list[dict[str, Any]]) -> None:
+    """A row for a certificate of a programme."""
+    table = Table()
+    for name in ("certificate", "subject", "state", "since", "valid until", "signed by"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        said = (one["certificate"][:12], one["subject"], one["state"], one["since"][:10], one["valid_until"][:10])
+        table.add_row(*map(escape, (*said, ", ".join(one["signed_by"]))))
+    console().print(table)
+
+
+def waivers(found: list[dict[str, Any]]) -> None:
+    """A row for a waiver of a programme."""
+    table = Table()
+    for name in ("waiver", "scope", "requirements", "state", "until", "requested by", "approved by", "reason"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        said = (one["sha256"][:12], one["scope"], ", ".join(one["requirements"]), one["state"], one["valid_until"][:10])
+        table.add_row(*map(escape, (*said, one["requested_by"], one["approved_by"], one["reason"])))
+    console().print(table)
+
+
+def certificate_life(entry: Mapping[str, Any]) -> None:
+    """One certificate, and a row for each of its states."""
+    certificates([dict(entry)])
+    table = Table()
+    for name in ("since", "state", "by", "reason"):
+        table.add_column(name, overflow="fold")
+    for one in entry["history"]:
+        table.add_row(*map(escape, (one["since"], one["state"], one["by"], one["reason"])))
+    console().print(table)
+
+
+def decoded(table: list[dict[str, Any]], gone: list[str], output: Path | None) -> None:
+    """A row a signal."""
+    shown = Table()
+    for name in ("message", "signal", "values", "low", "high", "last", "unit"):
+        shown.add_column(name, justify="right" if name in ("values", "low", "high", "last") else "left")
+    for row in table:
+        numbers = (
+            f"{row[k]:.6g}" if isinstance(row.get(k), float) else str(row.get(k, "")) for k in ("low", "high", "last")
+        )
+        shown.add_row(row["message"], row["signal"], str(row["count"]), *map(escape, numbers), escape(row["unit"]))
+    console().print(shown)
+    if output is not None:
+        console().print(f"values  {escape(str(output))}")
+    lost(gone)
+
+
+def notes(sentences: Sequence[str]) -> None:
+    """What else is to be known."""
+    for one in sentences:
+        console().print(f"[yellow]note[/]  {escape(one)}")
+
+
+def lost(sentences: list[str]) -> None:
+    """What of a recording could not be read."""
+    for one in sentences:
+        console().print(f"[yellow]lost[/]  {escape(one)}")

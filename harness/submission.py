@@ -4,19 +4,19 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from harness import images, shape, signals, vss
+from harness import declared_diagnostics, declared_flashing, images, shape, signals, vss
 from harness.errors import BadInput
-from harness.interface import BusInterface, E2e, Interface
-from harness.model import Submission
+from harness.interface import BusInterface, E2e, Interface, Value
+from harness.model import Artefact, Submission
 from harness.paths import REGISTRY, sha256
-from harness.protection import HEADER_BYTES
+from harness.protection import HEADER_BYTES, LONGEST_RING, PERIOD, WIDE_IDS
 from harness.shape import Document, meant
 from harness.suite import features as known_features
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 MAX_FILES = 200
-MAX_IDENTIFICATION = 64
 MAX_TOTAL_BYTES = 2_000_000_000
+MAX_PACKAGE_BYTES = 16 << 20
 
 
 def locate(given: Path) -> Path:
@@ -60,46 +60,49 @@ def check(document: Document, submission: Submission, folder: Path, artefacts: b
         elif file is not None and artefact.form == "container":
             for what in images.check(file)[1]:
                 document.mistake(("artefacts", n, "path"), f"{artefact.path}: {what}")
-    if len(submission.artefacts) != 1:
-        document.mistake(("artefacts",), f"one artefact is expected, not {len(submission.artefacts)}")
-    if not submission.interface.buses:
-        document.mistake(("interface", "buses"), "at least one bus is expected")
+    check_artefacts(document, submission)
+    if not submission.interface.buses and (submission.interface.console is None or not is_image(submission)):
+        document.mistake(
+            ("interface", "buses"), "at least one bus is expected; a complete image may have a console alone"
+        )
     seen_paths: dict[str, str] = {}
     for name, bus in submission.interface.buses.items():
         check_bus(document, name, bus, folder, seen_paths)
-    check_diagnostics(document, submission.interface)
+    check_paths(document, submission.interface, seen_paths)
+    declared_diagnostics.check(document, submission)
+    flashing = submission.interface.flashing
+    for n, package in enumerate(flashing.packages if flashing else ()):
+        where = (*declared_flashing.HERE, "packages", n, "path")
+        file = inside(document, where, folder, package.path)
+        if file is not None and not 0 < file.stat().st_size <= MAX_PACKAGE_BYTES:
+            document.mistake(where, f"{package.path} should have 1 to {MAX_PACKAGE_BYTES} bytes")
+    declared_flashing.check(document, submission)
 
 
-def check_diagnostics(document: Document, interface: Interface) -> None:
-    found = interface.diagnostics
-    if found is None:
-        return
-    here: shape.Path_ = ("interface", "diagnostics")
-    if found.bus not in interface.buses:
-        document.mistake((*here, "bus"), f"there is no bus {found.bus!r}{meant(found.bus, interface.buses)}")
-    most = 0x1FFFFFFF if found.extended else 0x7FF
-    for key, identifier in (("request", found.request), ("response", found.response)):
-        if not 0 <= identifier <= most:
-            document.mistake((*here, key), f"{key} should be 0 to {most:#x}, not {identifier:#x}")
-    if not 0 <= found.padding <= 255:
-        document.mistake((*here, "padding"), f"padding should be one byte, not {found.padding}")
-    needed = {"normal": (), "mixed": ("target",), "extended": ("target", "source")}[found.addressing]
-    for key in ("target", "source"):
-        byte = getattr(found, key)
-        if (byte is None) is (key in needed):
-            document.mistake(
-                (*here, key), f"{found.addressing} addressing {'needs' if key in needed else 'has no'} {key}"
-            )
-        elif byte is not None and not 0 <= byte <= 255:
-            document.mistake((*here, key), f"{key} should be one byte, not {byte:#x}")
-    if found.addressing == "mixed" and found.extended:
-        document.mistake((*here, "addressing"), "mixed addressing is for 11-bit identifiers here")
-    for n, one in enumerate(found.identification):
-        where: shape.Path_ = (*here, "identification", n)
-        if not 0 <= one.did <= 0xFFFF:
-            document.mistake((*where, "did"), f"a data identifier should be 0 to 0xFFFF, not {one.did:#x}")
-        if not 1 <= len(one.text) <= MAX_IDENTIFICATION or not one.text.isascii() or not one.text.isprintable():
-            document.mistake((*where, "text"), f"should be 1 to {MAX_IDENTIFICATION} printable ASCII characters")
+def is_image(submission: Submission) -> bool:
+    """Whether it is a complete image, rather than an application."""
+    return any(form_of(a) == "image" for a in submission.artefacts)
+
+
+def form_of(artefact: Artefact) -> str:
+    """What a rig must be able to run: a program, a container, or a complete image."""
+    return artefact.form if artefact.role == "application" else "image"
+
+
+def check_artefacts(document: Document, submission: Submission) -> None:
+    """One application, or the files of one complete image, each role once."""
+    roles = [a.role for a in submission.artefacts]
+    for n, artefact in enumerate(submission.artefacts):
+        if artefact.role in roles[:n]:
+            document.mistake(("artefacts", n, "role"), f"there are two artefacts with the role {artefact.role}")
+        if artefact.form == "container" and artefact.role != "application":
+            document.mistake(("artefacts", n, "form"), f"a {artefact.role} is no container image")
+    alone = [r for r in roles if r in ("application", "firmware")]
+    if not roles:
+        document.mistake(("artefacts",), "no artefact: one application is expected, or the files of a complete image")
+    elif alone and len(set(roles)) > 1:
+        what = f"an artefact with the role {alone[0]} stands alone; a complete image is a bootloader, a disk, or both"
+        document.mistake(("artefacts",), what)
 
 
 def check_names(document: Document, submission: Submission) -> None:
@@ -194,11 +197,12 @@ def check_bus(document: Document, name: str, bus: BusInterface, folder: Path, se
     if bus.node not in nodes:
         document.mistake((*here, "node"), f"{bus.dbc} has no node {bus.node!r}{meant(bus.node, nodes)}")
     for n, rule in enumerate(bus.e2e):
-        check_e2e(document, (*here, "e2e", n), rule, codec, bus.dbc)
+        check_e2e(document, (*here, "e2e", n), rule, codec, bus)
     for n, supervision in enumerate(bus.supervised):
         at: shape.Path_ = (*here, "supervised", n)
         check_message(document, (*at, "message"), supervision.message, codec, bus.dbc)
         check_signal_value(document, at, supervision.signal, supervision.value, codec, bus.dbc)
+    check_spoken(document, here, bus, codec)
     if bus.vss is not None:
         vss_file = inside(document, (*here, "vss"), folder, bus.vss)
         if vss_file is not None:
@@ -216,15 +220,61 @@ def check_message(document: Document, where: shape.Path_, name: str, codec: sign
     return name in codec.messages
 
 
-def check_e2e(document: Document, where: shape.Path_, rule: E2e, codec: signals.Codec, dbc: str) -> None:
-    if not check_message(document, (*where, "message"), rule.message, codec, dbc):
+def check_e2e(document: Document, where: shape.Path_, rule: E2e, codec: signals.Codec, bus: BusInterface) -> None:
+    if not check_message(document, (*where, "message"), rule.message, codec, bus.dbc):
         return
     if codec.messages[rule.message].length < HEADER_BYTES[rule.profile]:
         document.mistake(where, f"{rule.message} is too short for profile {rule.profile}")
     if rule.profile == "P02" and (len(rule.data_ids) != 16 or not all(0 <= i < 256 for i in rule.data_ids)):
         document.mistake(where, "profile P02 needs data_ids, sixteen numbers from 0 to 255")
-    if rule.profile != "P02" and not 0 <= (rule.data_id if rule.data_id is not None else -1) < 1 << 16:
-        document.mistake(where, f"profile {rule.profile} needs data_id, a number from 0 to 65535")
+    if PERIOD[rule.profile] > LONGEST_RING and bus.node not in codec.messages[rule.message].senders:
+        text = f"the bench sends {rule.message}, and profile {rule.profile} is only checked where the device sends it"
+        document.mistake((*where, "profile"), text)
+    most = 1 << 32 if rule.profile in WIDE_IDS else 1 << 16
+    if rule.profile != "P02" and not 0 <= (rule.data_id if rule.data_id is not None else -1) < most:
+        document.mistake(where, f"profile {rule.profile} needs data_id, a number from 0 to {most - 1}")
+    if not 1 <= rule.max_delta_counter < PERIOD[rule.profile] - 1:
+        text = f"max_delta_counter should be 1 to {PERIOD[rule.profile] - 2}, not {rule.max_delta_counter}"
+        document.mistake((*where, "max_delta_counter"), text)
+
+
+def check_spoken(document: Document, here: shape.Path_, bus: BusInterface, codec: signals.Codec) -> None:
+    """Messages on events and for network management must be the device's own."""
+    own = {m.name for m in codec.messages.values() if bus.node in m.senders}
+    for n, event in enumerate(bus.events):
+        at: shape.Path_ = (*here, "events", n, "message")
+        if check_message(document, at, event.message, codec, bus.dbc) and event.message not in own:
+            document.mistake(at, f"{event.message} is not sent by {bus.node}")
+    if bus.nm is None:
+        return
+    if check_message(document, (*here, "nm", "message"), bus.nm.message, codec, bus.dbc):
+        identifier = codec.messages[bus.nm.message].frame_id
+        if bus.nm.message not in own:
+            document.mistake((*here, "nm", "message"), f"{bus.nm.message} is not sent by {bus.node}")
+        if not bus.nm.first <= identifier <= bus.nm.last or bus.nm.first == bus.nm.last:
+            text = f"identifiers from {bus.nm.first:#x} to {bus.nm.last:#x} should hold {identifier:#x} of {bus.nm.message} and others"
+            document.mistake((*here, "nm", "first"), text)
+    for key in ("repeat_ms", "timeout_ms", "wait_bus_sleep_ms"):
+        if not getattr(bus.nm, key) > 0:
+            document.mistake((*here, "nm", key), f"{key} should be above 0")
+
+
+def check_paths(document: Document, interface: Interface, mapped: Mapping[str, str]) -> None:
+    """What the bench is to set is in a map, where the maps could be read."""
+    said: list[tuple[shape.Path_, Mapping[str, Value]]] = []
+    for name, bus in interface.buses.items():
+        here = ("interface", "buses", name)
+        said += [((*here, "events", n, "trigger"), event.trigger) for n, event in enumerate(bus.events)]
+        said += [((*here, "nm", "release"), bus.nm.release)] if bus.nm else []
+    flashing = interface.flashing
+    if flashing is not None:
+        said += [((*declared_flashing.HERE, "conditions", n), one) for n, one in enumerate(flashing.conditions)]
+        for key in ("agree", "decline") if flashing.consent else ():
+            said.append(((*declared_flashing.HERE, "consent", key), getattr(flashing.consent, key)))
+    for where, values in said if mapped else ():
+        for path in values:
+            if path not in mapped:
+                document.mistake((*where, path), f"no map has {path}{meant(path, mapped)}")
 
 
 def check_signal_value(

@@ -28,7 +28,7 @@ COUNT, UNTIL, LOST, CLOSED = 200, 208, 216, 224
 GROW = 65_536
 MAX_ROWS = 20_000_000
 MIN_FREE_BYTES = 200_000_000
-FIELD = struct.Struct("<q")
+FIELD = struct.Struct("@q")  # native: written and read in one piece by two processes
 
 
 class Trace:
@@ -36,7 +36,7 @@ class Trace:
 
     def __init__(self, file: Path, bus: str) -> None:
         self.file = file
-        self.count = 0
+        self.count = self.last_ns = 0
         self._stream: BinaryIO = file.open("x+b")
         head = {
             "format": "shipei-trace-1",
@@ -58,35 +58,44 @@ class Trace:
         self._stream.flush()
         self._map = mmap.mmap(self._stream.fileno(), 0)
         self._rows: Rows = np.frombuffer(self._map, ROW, offset=HEADER)
+        self._fields = np.frombuffer(self._map, np.int64, count=HEADER // 8)
+
+    def _set(self, offset: int, value: int) -> None:
+        """In one store: `struct.pack_into` would clear the field first, and the other side reads whenever it likes."""
+        self._fields[offset // 8] = value
 
     def append(self, time_ns: int, identifier: int, flags: int, data: bytes, channel: int = 0) -> None:
-        """One frame: its wire time in ns, its identifier, flags of harness.ports, at most 64 bytes."""
+        """One frame: its wire time in ns, its identifier, flags of harness.ports, at most 64 bytes.
+
+        No two share a stamp, so that time's order is that of the file: one that is not after the frame before it, comes one ns after that.
+        """
         if self.count == self._capacity:
             self._grow()
         offset = HEADER + self.count * 80
-        PACK.pack_into(self._map, offset, time_ns, identifier, flags, channel, len(data), data)
+        self.last_ns = max(self.last_ns + 1, time_ns)
+        PACK.pack_into(self._map, offset, self.last_ns, identifier, flags, channel, len(data), data)
         self.count += 1
-        FIELD.pack_into(self._map, COUNT, self.count)
+        self._set(COUNT, self.count)
 
     def extend(self, rows: Rows) -> None:
-        """Many frames at once, already as rows."""
+        """Many frames at once, already as rows in time's order, no two with one stamp."""
         while self.count + len(rows) > self._capacity:
             self._grow()
         self._rows[self.count : self.count + len(rows)] = rows
         self.count += len(rows)
-        FIELD.pack_into(self._map, COUNT, self.count)
+        self._set(COUNT, self.count)
 
     def captured(self, until_ns: int, lost: int = 0) -> None:
         """Say that every frame stamped before `until_ns` is in the file, and how many are known to be lost."""
-        FIELD.pack_into(self._map, LOST, lost)
-        FIELD.pack_into(self._map, UNTIL, until_ns)
+        self._set(LOST, lost)
+        self._set(UNTIL, until_ns)
 
     def rows(self, start: int = 0) -> Rows:
         return self._rows[start : self.count]
 
     def close(self) -> None:
         if not self._stream.closed:
-            FIELD.pack_into(self._map, CLOSED, 1)
+            self._set(CLOSED, 1)
             self._map.flush()
             self._stream.truncate(HEADER + self.count * ROW.itemsize)
             self._stream.close()
@@ -124,7 +133,9 @@ class Reader:
         return self._field(LOST)
 
     def rows(self, start: int = 0) -> Rows:
-        return self._rows[start : self.count]
+        """All that is there: the count is asked first, for a file that grew is mapped anew by it."""
+        count = self.count
+        return self._rows[start:count]
 
     def close(self) -> None:
         self._stream.close()

@@ -26,7 +26,7 @@ from allure_commons.model2 import (
 from allure_commons.utils import md5
 
 from harness.model import Judged, Outcome
-from reports import drives, export
+from reports import boot, drives, export
 from reports.evidence import Evidence
 from reports.plot import signals_svg
 
@@ -149,6 +149,8 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
         ("trust", planned.requirement.trust),
     ):
         result.labels.append(Label(name=name, value=value))
+    if judged.requirement == boot.STAGES and boot.stages(evidence):
+        result.attachments.append(attachment(folder, "boot", "image/svg+xml", "svg", boot.picture(evidence)))
     result.attachments.extend(drive_attachments(evidence, judged, folder))
     if judged.outcome is not Outcome.PASS:
         result.statusDetails = StatusDetails(

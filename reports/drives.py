@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from harness import shape
-from harness.closed_loop import ACCELERATING, BRAKES, BRAKING, CRUISES, STEERING, STEERS, coupling
+from harness.closed_loop import ACCELERATING, AGAIN, BRAKES, BRAKING, CRUISES, STEERING, STEERS, coupling
 from harness.drive import Drive
 from harness.model import Event
 from harness.plant import STEP_S
@@ -35,9 +36,10 @@ COLOURS = ("#c0392b", "#8e44ad", "#d35400", "#16a085")
 
 
 def of_requirement(evidence: Evidence, requirement: str) -> Iterator[Drive]:
-    """Every case that a requirement's tests drove, in their order."""
-    for event in evidence.events:
-        if event.what == "driven" and event.requirement == requirement:
+    """Every case that a requirement's tests drove, in their order; of one that was driven again, the second time."""
+    events = [e for e in evidence.events if e.what == "driven" and e.requirement == requirement]
+    for event, after in zip_longest(events, events[1:]):
+        if after is None or after.call != AGAIN:
             yield driven(evidence, event)
 
 
@@ -142,7 +144,7 @@ def strip(axis: Any, drive: Drive) -> None:
 def spans(drive: Drive, paths: Sequence[str], value: bool | str) -> list[tuple[float, float]]:
     """(from, how long) in s, where the device shows a value for any of the paths."""
     found = []
-    for path in paths:
+    for path in drive.known(paths):
         series, start = drive.series(path), None
         for time_ns, one in zip(series.time_ns.tolist(), series.values, strict=True):
             shown = same(one, value)

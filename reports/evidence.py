@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from harness import console, record, shape, signals, trace
+from harness.closed_loop import AGAIN
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
 from harness.network import Network
 from harness.ports import ERROR, TX, CanBus, Line
@@ -147,7 +148,8 @@ class Evidence:
 def what_of(event: Event) -> str:
     """A driven case in a line."""
     case = json.loads(str((event.context or {})["case"]))
-    return f"drive {case['id']}: ego {case['ego_kmh']:g} km/h, {case['duration_s']:g} s, seed {case['seed']}"
+    again = "again, for the bench had not kept its cycles: " if event.call == AGAIN else ""
+    return f"{again}drive {case['id']}: ego {case['ego_kmh']:g} km/h, {case['duration_s']:g} s, seed {case['seed']}"
 
 
 def changing(decoded: signals.Decoded, by_bench: bool, start_ns: int) -> list[Track]:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from harness.model import Decision, Judged, Measured, Outcome
 from harness.trace import show
-from reports import drives
+from reports import boot, drives, exchange
 from reports.evidence import Evidence
+from reports.histogram import histogram
 from reports.plot import signals_svg
 
 MOST_FRAMES = 40
+KINDS = {"bench": "实物台架 hardware rig", "replay": "记录，不签发证书 a recording, never signed"}
+TIMES = ("ms", "s", "us")
 DECISIONS = {Decision.CERTIFIED: "认证通过 certified", Decision.REFUSED: "未通过 refused", Decision.VOID: "无效 void"}
 ACTS = {
     Outcome.PASS: ("✔", "通过", "nobody has to act"),
@@ -22,7 +25,7 @@ body{font:15px/1.5 system-ui,"Noto Sans CJK SC","WenQuanYi Micro Hei",sans-serif
 table{border-collapse:collapse;width:100%}td,th{border:1px solid #bbb;padding:.3rem .5rem;text-align:left;vertical-align:top}
 pre{background:#f4f4f4;padding:.6rem;overflow:auto}.pass{color:#06632b}.fail{color:#a30d0d;font-weight:600}
 .error{color:#7a0d7a;font-weight:600}.miss{color:#7a5600;font-weight:600}.certified{background:#d9f2e0}.refused{background:#f9d9d9}
-.void{background:#fbeec2}.banner{padding:.6rem 1rem;font-size:1.2rem}svg{max-width:100%;height:auto}
+.void{background:#fbeec2}.exchange td{font-size:13px;padding:.15rem .5rem}.banner{padding:.6rem 1rem;font-size:1.2rem}svg{max-width:100%;height:auto}
 """
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -36,13 +39,13 @@ def document(title: str, body: str) -> str:
 
 
 def write(run: Path) -> Path:
-    """page/index.html and a page for each requirement that is not passed."""
+    """page/index.html and a page for each requirement: of one that is passed, what was measured; of another, all that its owner needs."""
     evidence = Evidence(run)
     folder = run / "page"
     folder.mkdir(exist_ok=True)
     for judged in evidence.verdict.requirements:
-        if judged.outcome is not Outcome.PASS:
-            (folder / f"{judged.requirement}.html").write_text(requirement(evidence, judged), encoding="utf-8")
+        made = passed(evidence, judged) if judged.outcome is Outcome.PASS else requirement(evidence, judged)
+        (folder / f"{judged.requirement}.html").write_text(made, encoding="utf-8")
     index = folder / "index.html"
     index.write_text(overview(evidence), encoding="utf-8")
     return index
@@ -54,26 +57,25 @@ def overview(evidence: Evidence) -> str:
     for judged in verdict.requirements:
         planned = evidence.planned[judged.requirement].requirement
         mark, zh, _ = ACTS[judged.outcome]
-        link = judged.requirement
-        if judged.outcome is not Outcome.PASS:
-            link = f'<a href="{link}.html">{link}</a>'
+        link = f'<a href="{judged.requirement}.html">{judged.requirement}</a>'
         level = "" if judged.level == "mandatory" else "<br><small>推荐 recommended</small>"
         rows.append(
             f'<tr><td>{link}{level}<td class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}'
             f"<td>{escape(planned.zh)}<br>{escape(planned.en)}<td>{escape(planned.source.document)}"
             f" {escape(planned.source.clause)} [{planned.trust}]"
         )
-    kind = "虚拟台架 virtual rig" if plan.rig_kind != "bench" else "实物台架 hardware rig"
+    kind = KINDS.get(plan.rig_kind, "虚拟台架 virtual rig")
     body = (
         f"<h1>{escape(plan.vendor)} · {escape(str(plan.combination))}</h1>"
         f'<p class="banner {verdict.decision.value}">{DECISIONS[verdict.decision]}</p>'
-        f"<p>规范 profile {escape(plan.profile)} · 台架 rig {escape(plan.rig)} ({kind}) · "
+        f"<p>规范 profile {escape(plan.profile)} · 力度 effort {plan.effort} · 台架 rig {escape(plan.rig)} ({kind}) · "
         f"组合摘要 manifest <code>{plan.manifest_sha256}</code></p>"
         + "".join(f"<p class=miss>本次运行故障 fault of the run: {escape(f)}</p>" for f in verdict.faults)
         + bench(evidence)
         + "<table><tr><th>要求 requirement<th>结果 outcome<th>内容 sentence<th>依据 source"
         + "".join(rows)
         + "</table>"
+        + boot.section(evidence)
         + "".join(
             f"<p>未测 not tested: {escape(x.id)}: {escape(x.reason)}</p>"
             for x in (*plan.not_applicable, *plan.not_decidable)
@@ -100,22 +102,54 @@ def bench(evidence: Evidence) -> str:
     return f"{text}<table>{head}{rows}</table>"
 
 
-def requirement(evidence: Evidence, judged: Judged) -> str:
-    """Stimulus, expected, seen, the frames, how to reproduce."""
+def head(evidence: Evidence, judged: Judged) -> str:
+    """What the requirement is, and its outcome."""
     planned = evidence.planned[judged.requirement].requirement
     mark, zh, acts = ACTS[judged.outcome]
+    return (
+        f"<p><a href=index.html>↑</a></p><h1>{judged.requirement}</h1>"
+        f'<p class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}: {acts}</p>'
+        f"<p>{escape(planned.zh)}<br>{escape(planned.en)}</p>"
+        f"<p>{escape(planned.source.document)} {escape(planned.source.clause)} [{planned.trust}]</p>"
+    )
+
+
+def seen(evidence: Evidence, judged: Judged) -> str:
+    """What was measured, its times as pictures, and the diagnostic exchange."""
+    return (
+        f"<h2>期望与实测 expected and seen</h2>{measurements(judged.measured)}"
+        f"{histograms(judged)}{exchange.section(evidence, judged)}"
+    )
+
+
+def histograms(judged: Judged) -> str:
+    """A picture for every quantity that is a time and was measured several times."""
+    found: dict[str, list[Measured]] = {}
+    for m in judged.measured:
+        if m.unit in TIMES:
+            found.setdefault(m.name, []).append(m)
+    drawn = []
+    for name, several in found.items():
+        low, high = ({getattr(m, side) for m in several} for side in ("low", "high"))
+        limits = [next(iter(s)) if len(s) == 1 else None for s in (low, high)]
+        drawn.append(histogram(name, [m.value for m in several], several[0].unit, *limits))
+    return "".join(f"<p>{d}</p>" for d in drawn if d)
+
+
+def passed(evidence: Evidence, judged: Judged) -> str:
+    body = head(evidence, judged) + seen(evidence, judged)
+    return document(f"{judged.requirement}: {judged.outcome.value}", body)
+
+
+def requirement(evidence: Evidence, judged: Judged) -> str:
+    """Stimulus, expected, seen, the frames, how to reproduce."""
     stimulus = "\n".join(evidence.stimulus(judged.requirement)) or "无变化 nothing was changed"
     frames = "\n".join(f"{bus}\n{show(evidence.decisive(judged, bus), MOST_FRAMES)}" for bus in evidence.traces)
     said = "\n".join(
         f"{line.time_ns / 1e9:.6f} {line.text}" for line in evidence.said(judged.requirement)[-MOST_FRAMES:]
     )
     body = (
-        f"<p><a href=index.html>↑</a></p><h1>{judged.requirement}</h1>"
-        f'<p class="{judged.outcome.value}">{mark} {zh} {judged.outcome.name}: {acts}</p>'
-        f"<p>{escape(planned.zh)}<br>{escape(planned.en)}</p>"
-        f"<p>{escape(planned.source.document)} {escape(planned.source.clause)} [{planned.trust}]</p>"
-        f"<h2>原因 reason</h2><pre>{escape(judged.reason)}</pre>"
-        f"<h2>期望与实测 expected and seen</h2>{measurements(judged.measured)}"
+        f"{head(evidence, judged)}<h2>原因 reason</h2><pre>{escape(judged.reason)}</pre>{seen(evidence, judged)}"
         f"<h2>激励 stimulus</h2><pre>{escape(stimulus)}</pre>"
         f"{driven(evidence, judged)}<h2>信号 signals</h2>{svg(evidence, judged)}"
         f"<h2>控制台 console</h2><pre>{escape(said) or '-'}</pre>"

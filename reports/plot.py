@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 def signals_svg(tracks: Sequence[Track], title: str) -> str:
     """Steps over seconds from the test's start; what the bench sent is blue, what the device sent is red."""
+    return as_svg(signals_figure(pick(tracks), title, "s from the test's start (blue: bench, red: device)"))
+
+
+def signals_figure(chosen: Sequence[Track], title: str, axis_label: str) -> "Figure":
+    """One axis a signal, over the same seconds."""
     from matplotlib.figure import Figure
 
-    chosen = pick(tracks)
     figure = Figure(figsize=(9, 1.2 + 1.1 * max(1, len(chosen))), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(max(1, len(chosen)), 1, sharex=True, squeeze=False)[:, 0]
@@ -28,8 +32,8 @@ def signals_svg(tracks: Sequence[Track], title: str) -> str:
         axis.set_ylabel(track.name, rotation=0, ha="right", va="center", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("s from the test's start (blue: bench, red: device)", fontsize=8)
-    return as_svg(figure)
+    axes[-1].set_xlabel(axis_label, fontsize=8)
+    return figure
 
 
 def as_svg(figure: "Figure") -> str:

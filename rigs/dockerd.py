@@ -7,6 +7,7 @@ socket in a guest of `shipei vcan`.
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -88,7 +89,7 @@ def answers() -> bool:
     import docker
     import requests
 
-    if not SOCKET.is_socket():
+    if not listens():
         return False
     try:
         client = docker.DockerClient(base_url=ADDRESS, timeout=10)
@@ -98,6 +99,13 @@ def answers() -> bool:
             client.close()
     except (docker.errors.DockerException, requests.RequestException):  # nobody answers there
         return False
+
+
+def listens() -> bool:
+    """A refused connection is left open by the engine's client, so it is only asked once somebody listens."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(10)
+        return line.connect_ex(str(SOCKET)) == 0
 
 
 def stop() -> None:

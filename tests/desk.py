@@ -1,6 +1,7 @@
 """A desk for tests: a simulated bench in a process of its own, and what one does to it."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,16 @@ conditional: [BOOT-READY-001, COCKPIT-GEAR-001]
 limit_s: 90
 ready_s: 8
 """
+
+
+@contextmanager
+def device(end):
+    """The device's side of a console: an open file, of which nobody becomes the owner."""
+    fd = os.open(end, os.O_RDWR | os.O_NOCTTY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def needs(program):

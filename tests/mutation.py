@@ -10,12 +10,14 @@ import os
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import SimpleQueue
 from pathlib import Path
 
 import yaml
 from rich.progress import track
 
-from harness import certify
+from harness import certify, plan, shape
 from harness.model import Outcome
 from harness.paths import DBC, ECUS, REGISTRY, RIGS, ROOT, SUITES
 from rigs.ecus import build
@@ -24,6 +26,7 @@ LINES = ("cockpit", "driving_assistance")
 TABLE, PAGE = ROOT / "docs" / "mutants.json", ROOT / "docs" / "mutants.md"
 RIG = RIGS / "sim.yaml"
 KEPT = ROOT / "runs" / "mutants"
+ELSEWHERE = ("defects.yaml", "requirements.yaml")  # beside each result; in the plan
 ENTRIES = ("harness/pytest_plugin.py", "harness/judge.py", "harness/run.py")
 
 
@@ -67,15 +70,27 @@ def modules():
 
 
 def digest(line):
-    """One digest of everything that a line's results depend on, but for the constants of each build: those are kept beside it."""
+    """One digest of everything that a line's results depend on, but for the constants of each build: those are kept beside it.
+
+    Of requirements and profiles, what is planned for the line.
+    """
     files = [*modules(), RIG, ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*"))]
-    for folder in (ECUS / "common", ECUS / line, SUITES / "common", SUITES / line, SUITES / "profiles"):
-        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name != "defects.yaml")
-    found = hashlib.sha256()
+    for folder in (ECUS / "common", ECUS / line, SUITES / "common", SUITES / line):
+        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name not in ELSEWHERE)
+    found = hashlib.sha256(planned(line))
     for file in files:
         if file.is_file():
             found.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
+
+
+@cache
+def planned(line):
+    """The requirements of a line's plan, every figure of them settled."""
+    with tempfile.TemporaryDirectory(prefix="shipei-mutant-") as folder:
+        made = plan.make(build.build(Path(folder) / "submission", ecu=f"{line}-a"), RIG)
+    limits = [made.limit_s, made.ready_s, made.effort]
+    return json.dumps([shape.dump(made.requirements), limits], sort_keys=True).encode()
 
 
 # ---------------------------------------------------------------- certify
@@ -97,13 +112,23 @@ def short(constants):
     return hashlib.sha256(json.dumps(constants, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def have_a_cpu(cpus):
+    """In a worker: one for itself and its item, so that no two share one while another idles."""
+    cpu = cpus.get()
+    if sys.platform == "linux" and cpu in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {cpu})
+
+
 def results(line, names):
     """The results of some cases, from the last time where nothing that they depend on has changed since."""
     folder = KEPT / digest(line)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{line}-{name.replace(', ', '-')}-{short(cases(line)[name][0])}.json" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    cpus = SimpleQueue()
+    for cpu in range(os.cpu_count()):
+        cpus.put(cpu)
+    with ProcessPoolExecutor(os.cpu_count(), initializer=have_a_cpu, initargs=(cpus,)) as pool:
         running = {pool.submit(outcome_of, line, name): name for name in missing}
         for future in track(as_completed(running), line, len(running), disable=not sys.stderr.isatty()):
             part = files[running[future]].with_suffix(".part")

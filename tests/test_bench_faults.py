@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from harness import certificate, certify, plan, record, rig, verdicts
+from harness import certify, keys, plan, record, rig, verdicts
 from harness import submission as submissions
 from harness.errors import RigError
 from harness.model import Decision, Outcome
@@ -20,7 +20,7 @@ PHASES = {
     "boot": "test_boot.py::",
     "test": "test_display.py::",
 }  # what is told when it begins
-IMPATIENT = ("adapters.flash_uds:UdsFlasher", "adapters.flash_uds:UdsFlasher\n    boot_s: 2.0\n    attempts: 2")
+IMPATIENT = ("adapters.flash_uds:UdsFlasher", "adapters.flash_uds:UdsFlasher\n    boot_s: 4.0\n    attempts: 2")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def disturbed(folder, submission, profile, phase, disturb):
     """A run on a desk of its own; once, when a phase begins, something is done to the desk. (verdict, powered after it, what was told)."""
     with desk(folder) as here:
         told, done, key = [], [], folder / "lab.pem"
-        certificate.new_key(key)
+        keys.new(key)
         file = here.edit(IMPATIENT, ("kind: virtual", "kind: bench"))  # the rules of hardware
 
         def watch(what):
@@ -184,7 +184,8 @@ def test_a_boot_loader_that_refuses_is_told_in_its_own_words(tmp_path, submissio
 def test_an_image_that_identifies_as_something_else_is_not_the_item(tmp_path, submission):
     other = build.build(tmp_path / "other")
     text = (other / "submission.yaml").read_text()
-    (other / "submission.yaml").write_text(text.replace('text: "1.4.0"', 'text: "1.4.1"'))
+    text = text.replace('text: "1.4.0"', 'text: "1.4.1"').replace('version: "1.4.0"', 'version: "1.4.1"')
+    (other / "submission.yaml").write_text(text)
     with (
         desk(tmp_path / "bench") as here,
         pytest.raises(

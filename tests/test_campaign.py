@@ -13,8 +13,9 @@ import pytest
 
 from harness import campaign, campaign_run, descendants
 from harness.bench import Rig
-from harness.campaign import Campaign, CampaignRig, Cell
+from harness.campaign import Campaign, CampaignRig, Cell, Done
 from harness.errors import BadInput
+from harness.model import Decision, Verdict
 from harness.paths import RIGS
 from rigs.ecus import build
 
@@ -224,8 +225,8 @@ def test_a_bench_is_given_to_one_cell_at_a_time(tmp_path):
 
     cells = [cell("bench", "one"), cell("bench", "one"), cell("virtual", "two"), cell("virtual", "two")]
     workers = campaign_run.Workers(cells, tmp_path, 4, campaign_run.Watch(), (None, 0.0, False))
-    assert workers.next([1, 2, 3], [0]) == 2
-    assert workers.next([3], [0, 2]) == 3
+    assert workers.next([1, 2, 3], [0]) == (2, 1)
+    assert workers.next([3], [0, 2]) == (3, 1)
     assert workers.next([1], [0, 2]) is None
 
 
@@ -254,3 +255,38 @@ def test_two_cells_at_a_time_on_kernel_buses_of_their_own(folder, tmp_path):
 
 def test_the_nouns_are_what_people_write():
     assert Campaign(name="x", submissions=("a",), rigs=(CampaignRig(rig="sim"),)).at_once is None
+
+
+def test_what_computes_has_a_cpu_to_itself_where_there_are_more_places_than_cpus(tmp_path, monkeypatch):
+    def cell(kind, vcan=False):
+        rig = Rig(name=kind, kind=kind, chip=None, ports={}, clock_ms=1.0)
+        where = CampaignRig(rig=kind, vcan=vcan)
+        return Cell(submission=tmp_path, rig_file=tmp_path, rig=rig, profile=None, where=where, plan=None)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    cells = [cell("simulated"), cell("virtual"), cell("virtual", vcan=True), cell("simulated")]
+    workers = campaign_run.Workers(cells, tmp_path, 3, campaign_run.Watch(), (None, 0.0, False))
+    assert [workers.places(n) for n in range(4)] == [2, 1, 2, 2]
+    workers.free = [2]
+    assert workers.next([0, 1, 2, 3], []) == (0, 0)  # behind the others, in no place of theirs
+    assert workers.next([1, 2, 3], [0]) == (1, 1)
+    assert workers.next([2, 3], [0, 1]) is None
+    assert workers.next([3], [2]) == (3, 0)
+    workers.free = [0, 1, 2]
+    assert workers.next([3], [0]) == (3, 2)  # nobody's time is real any more
+    workers = campaign_run.Workers(cells, tmp_path, 2, campaign_run.Watch(), (None, 0.0, False))
+    assert [workers.places(n) for n in range(4)] == [1, 1, 1, 1]
+
+
+def test_only_what_the_host_could_not_decide_is_run_again_alone():
+    def done(decision, *faults):
+        verdict = Verdict(
+            decision=decision, plan="p", combination=None, manifest_sha256="", profile="", rig="", rig_kind="virtual",
+            faults=faults, requirements=(),
+        )  # fmt: skip
+        return Done(cell=None, code=3, verdict=verdict)
+
+    assert campaign_run.could_not_tell(done(Decision.VOID))
+    assert not campaign_run.could_not_tell(done(Decision.VOID, "the console says Linux version 6.1"))
+    assert not campaign_run.could_not_tell(done(Decision.REFUSED))
+    assert not campaign_run.could_not_tell(Done(cell=None, code=3))

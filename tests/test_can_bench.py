@@ -324,3 +324,4 @@ def test_a_stamp_that_is_none_is_the_moment_of_its_arrival():
     stamps = Stamps()
     assert stamps.mapped(0, 5_000_000_000) == 5_000_000_000
     assert stamps.unstamped == 1
+    assert stamps.mapped(4_999_000_000, 5_000_000_000) == 5_000_000_000  # not before the frame ahead of it

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
-from harness import certificate, shape
+from harness import certificate, keys, shape
 from harness.errors import BadInput
 from harness.model import Combination, Decision, Judged, Outcome, Plan, Verdict
 from harness.paths import EXAMPLES
@@ -127,7 +127,7 @@ def test_signed_but_not_a_certificate(file, change):
 
 
 def test_the_labs_own_key(tmp_path):
-    public = certificate.new_key(tmp_path / "lab.key")
+    public = keys.new(tmp_path / "lab.key")
     hardware = plan(rig_kind="bench")
     path = tmp_path / "c.json"
     certificate.write(path, certificate.sign(hardware, verdict(), (), tmp_path / "lab.key"))
@@ -135,7 +135,7 @@ def test_the_labs_own_key(tmp_path):
     refused(path, "was not signed with the demo key")
     assert (tmp_path / "lab.key").stat().st_mode & 0o077 == 0
     with pytest.raises(BadInput, match="never overwritten"):
-        certificate.new_key(tmp_path / "lab.key")
+        keys.new(tmp_path / "lab.key")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_never_signed(made, found, said):
 
 
 def test_a_virtual_rig_never_gets_the_labs_key(tmp_path):
-    certificate.new_key(tmp_path / "lab.key")
+    keys.new(tmp_path / "lab.key")
     with pytest.raises(BadInput, match="is virtual"):
         certificate.sign(plan(), verdict(), (), tmp_path / "lab.key")
 

@@ -1,19 +1,26 @@
 """The loop is closed over the bus: the plant's way follows from the trace, the same live and computed again."""
 
+import copy
 import dataclasses
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from harness import closed_loop, plan, rig
+from adapters.replay import ReplayedBus
+from harness import closed_loop, plan, rig, shape
 from harness import submission as submissions
 from harness.drive import Drive
 from harness.errors import DeviceError, RigError
+from harness.model import Event
 from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import TX
 from harness.scenario import cases, load
 from harness.vehicle import Vehicle
+from reports import drives
+from reports.evidence import what_of
 from rigs.ecus import build
 
 SCENARIOS = load(SUITES / "driving_assistance" / "scenarios.yaml")
@@ -57,6 +64,72 @@ def test_the_way_computed_from_the_trace_is_the_way_that_was_driven(vehicle, mon
     vehicle.restore()
     assert live[-1].plant.history == list(driven.egos)
     assert driven.egos[-1].speed_mps < 20 / 3.6  # it did brake
+
+
+def spoilt(rows, start_ns, end_ns):
+    """The frames from the middle of a drive on, 80 ms later, as a busy host sends them."""
+    rows = rows.copy()
+    stamps = rows["time_ns"]
+    stamps[(stamps > (start_ns + end_ns) // 2) & (stamps <= end_ns)] += 80_000_000
+    return rows
+
+
+@pytest.fixture
+def busy(vehicle, monkeypatch):
+    """The host is too busy for so many drives; what is noted meanwhile."""
+    between, notes = vehicle.between, []
+
+    def go(times):
+        def late(net, start_ns, until_ns):
+            rows, driven = between(net, start_ns, until_ns), [n for n in notes if n.what == "driven"]
+            here = bool(driven) and start_ns == driven[-1].time_ns and len(driven) <= times
+            return spoilt(rows, start_ns, until_ns) if here else rows
+
+        monkeypatch.setattr(vehicle, "between", late)
+        monkeypatch.setattr(vehicle, "note", lambda what, **fields: notes.append(Event(what=what, **fields)))
+        return notes
+
+    return go
+
+
+def test_a_case_that_a_busy_host_spoilt_is_driven_once_more(vehicle, busy):
+    case, (name, live) = cases(SCENARIOS["AEB-CCRM"])[2], next(iter(vehicle.networks.items()))
+    start_ns, notes = vehicle.time_ns, busy(1)
+    driven = vehicle.drive(case)
+    vehicle.restore()
+    first, second = notes
+    assert (first.call, second.call) == ("couple", "couple again")
+    first_end_ns = first.time_ns + round(case.duration_s * 1e9)
+    assert driven.coupling.start_ns == second.time_ns > first_end_ns
+
+    bus = ReplayedBus(name, spoilt(live.bus.rows(), first.time_ns, first_end_ns), recorded(notes), 0)
+    net = copy.copy(live)
+    net.bus = bus
+    again = Vehicle({name: net}, None, None, vehicle.interface)
+    again.time_ns = start_ns
+    assert list(again.drive(case).egos) == list(driven.egos)
+
+
+def recorded(notes):
+    return SimpleNamespace(calls=lambda port, test: list(notes))
+
+
+def test_a_report_draws_the_second_time_and_says_both(monkeypatch):
+    case = shape.dump(cases(SCENARIOS["AEB-ALONE"])[0])
+    calls = ("couple", "couple", "couple again", "couple")
+    events = [Event(what="driven", requirement="R", call=c, time_ns=n, context={"case": json.dumps(case)}) for n, c in enumerate(calls)]  # fmt: skip
+    monkeypatch.setattr(drives, "driven", lambda evidence, event: event.time_ns)
+    assert list(drives.of_requirement(SimpleNamespace(events=events), "R")) == [0, 2, 3]
+    assert [what_of(e).startswith("again, for the bench") for e in events] == [False, False, True, False]
+
+
+def test_a_host_that_stays_busy_is_said_of_both_times(vehicle, busy):
+    busy(2)
+    with pytest.raises(
+        RigError, match="80 ms late: the host is overloaded; driven again: the closed loop was up to 80 ms"
+    ):
+        vehicle.drive(cases(SCENARIOS["AEB-CCRM"])[2])
+    vehicle.restore()
 
 
 def test_every_frame_is_sent_in_its_cycle_and_nothing_else_of_its_messages(drive):
@@ -118,9 +191,13 @@ def test_counters_go_on_into_the_loop_and_out_of_it(vehicle, drive):
     drive("AEB-ALONE")
     vehicle.pass_time(0.3)
     rows = net.bus.rows(first)
-    for message in ("EgoMotion", "ObjectList", "LaneModel"):
+    for message, counter in {
+        "EgoMotion": 2,
+        "ObjectList": 2,
+        "LaneModel": 4,
+    }.items():  # profile 6: behind CRC and length
         ours = rows[(rows["id"] == net.codec.messages[message].frame_id) & (rows["flags"] & TX != 0)]
-        assert (np.diff(ours["data"][:, 2].astype(int)) % 256 == 1).all()
+        assert (np.diff(ours["data"][:, counter].astype(int)) % 256 == 1).all()
     state = net.codec.message("AssistState", rows).signals["SystemState"].labels()
     assert set(state) == {"Ready"}
 

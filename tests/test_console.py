@@ -29,6 +29,14 @@ def test_a_line_carries_the_stamp_of_its_first_byte():
     assert [(line.time_ns, line.text) for line in assembler.lines] == [(10, "ab"), (20, "cd")]
 
 
+def test_a_sender_that_is_switched_on_begins_a_line_of_its_own():
+    assembler = Assembler()
+    said = (1, b"\0boot\n>>> "), (500_000_000, b"\0"), (500_000_001, b"boot\n"), (500_000_002, b"a\0b\n")
+    for time_ns, chunk in said:
+        assembler.feed(time_ns, chunk)
+    assert [line.text for line in assembler.lines] == ["boot", ">>> ", "boot", "a\0b"]
+
+
 def test_what_is_not_utf8_is_kept_readable():
     assembler = Assembler()
     assembler.feed(1, b"\xff\xfe ok\n")

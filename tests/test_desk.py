@@ -9,7 +9,7 @@ import pytest
 from harness import certificate, certify, record, rejudge
 from harness.model import Decision
 from rigs.ecus import build
-from tests.desk import SHORT, desk
+from tests.desk import SHORT, desk, device
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,6 @@ def test_a_wrong_bit_rate_shows_as_a_live_device_that_is_not_heard(here, submiss
 
 
 def test_a_busy_console_names_who_has_it(here):
-    with (here.folder / "console").open("rb"):
+    with device(here.folder / "console"):
         text = __import__("adapters.words", fromlist=["users"]).users(str(here.folder / "console"))
     assert "pid" in text  # the desk's own end

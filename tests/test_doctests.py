@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = [
     f"{folder.replace('/', '.')}.{f.stem}"
-    for folder in ("harness", "adapters", "reports", "rigs/kernels")
+    for folder in ("harness", "adapters", "reports", "rigs/kernels", "store", "programme", "publication")
     for f in sorted((ROOT / folder).glob("*.py"))
     if f.stem not in ("__init__", "agent")
 ]

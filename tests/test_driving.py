@@ -39,6 +39,18 @@ def refused(tmp_path_factory):
     return certify.certify(built, "sim", folder / "runs", profile=str(profile))
 
 
+ONE_VENDORS = {
+    "CAN-FORMAT-002",
+    "FLASH-CONSENT-001",
+    "ISOTP-ADDRESS-001",
+    "ISOTP-FD-001",
+    "ISOTP-FD-002",
+    "UDS-AUTH-001",
+    "UDS-AUTH-002",
+    "UDS-AUTH-003",
+}  # a CAN FD bus and diagnostics on it, a driver who is asked, an address byte, authentication
+
+
 @pytest.mark.parametrize("ecu", ECUS)
 def test_every_reference_ecu_is_certified(certified, ecu):
     others = {j.requirement: j.reason for j in certified[ecu].verdict.requirements if j.outcome is not Outcome.PASS}
@@ -49,7 +61,11 @@ def test_every_reference_ecu_is_certified(certified, ecu):
 def test_two_vendors_are_judged_by_the_same_suites_and_the_same_harness(certified):
     for line in ("cockpit", "driving_assistance"):
         first, second = (certified[f"{line}-{v}"].plan for v in "ab")
-        assert [p.requirement.id for p in first.requirements] == [p.requirement.id for p in second.requirements]
+        ids = [
+            [p.requirement.id for p in one.requirements if p.requirement.id not in ONE_VENDORS]
+            for one in (first, second)
+        ]
+        assert ids[0] == ids[1]
         same = {k for k in first.digests if first.digests[k] == second.digests[k]}
         assert same >= {
             k for k in first.digests if k.split(":")[0] in ("suite", "harness", "adapters", "profile", "rig")
@@ -120,6 +136,7 @@ def test_a_frame_removed_from_the_trace_is_noticed(refused, tmp_path):
     outcomes = {j.requirement: j for j in rejudge.rejudge(folder).requirements}
     assert outcomes["AEB-CCRS-001"].outcome is Outcome.MISS
     assert "closed loop" in outcomes["AEB-CCRS-001"].reason
+    assert "couple again" in outcomes["AEB-CCRS-001"].reason  # which would have been driven then, and was not
 
 
 def test_every_drive_has_its_picture_and_every_failure_its_view_from_above(refused, tmp_path):

@@ -93,7 +93,22 @@ def test_the_reference_submission_is_without_mistakes(folder):
         ("dbc: cockpit-a.dbc", "dbc: /etc/passwd", r"'/etc/passwd' leads outside the submission's folder"),
         ("dbc: cockpit-a.dbc", "dbc: cockpt-a.dbc", r"no such file: cockpt-a.dbc \(did you mean 'cockpit-a.dbc'"),
         ("role: application, path", "use: adapters.x:Y, path", r"unknown key 'use': a submission cannot name code"),
-        ("profile: P05", "profile: P99", r"profile: should be 'P01', 'P02', 'P05' or 'P11', not 'P99'"),
+        ("profile: P05", "profile: P99", r"profile: should be 'P01', 'P02', .*'P07' or 'P11', not 'P99'"),
+        (
+            "profile: P01, data_id: 0x0101",
+            "profile: P04, data_id: 0x0101",
+            r"VehicleMotion is too short for profile P04",
+        ),
+        ("data_id: 0x0101}", "data_id: 0x0101, max_delta_counter: 14}", r"max_delta_counter should be 1 to 13, not 14"),
+        (
+            "message: ClimateCommand",
+            "message: ClimateComand",
+            r"has no message 'ClimateComand' \(did you mean 'ClimateCommand'",
+        ),
+        ("message: ClimateCommand", "message: VehicleMotion", r"VehicleMotion is not sent by COCKPIT"),
+        ("message: NmCockpit", "message: NmGateway", r"NmGateway is not sent by COCKPIT"),
+        ("first: 0x500", "first: 0x530", r"identifiers from 0x530 to 0x53f should hold 0x520 of NmCockpit and others"),
+        ("timeout_ms: 2000", "timeout_ms: 0", r"timeout_ms should be above 0"),
         ("telltales: {}", "telltales: &a {}", r"anchors and aliases are not allowed"),
         ("telltales: {}", "telltales: !!python/object:os.system {}", r"the tag .*os.system. is not allowed"),
     ],
@@ -241,7 +256,16 @@ def test_hostile_text_is_a_mistake_and_nothing_else(tmp_path, text):
 def test_a_feature_that_is_not_declared_is_not_planned(folder):
     edit(folder, "  seat: {}\n", "")
     made = plan.make(folder, RIGS / "sim.yaml")
-    assert [(x.id, x.reason) for x in made.not_applicable] == [("COCKPIT-SEAT-001", "feature seat is not declared")]
+    left = {x.id: x.reason for x in made.not_applicable}
+    assert left.pop("COCKPIT-SEAT-001") == "feature seat is not declared"
+    images = {"BOOT-SOAK-001", "BOOT-WATCHDOG-001", "BOOT-LOGIN-001", "BOOT-CLOCK-001"}
+    assert set(left) == {
+        *images,
+        "CAN-FORMAT-002",
+        "ISOTP-ADDRESS-001",
+        "ISOTP-FD-001",
+        "ISOTP-FD-002",
+    }  # of complete images, of CAN FD, of address bytes
 
 
 def test_a_declared_figure_replaces_a_default(folder):
@@ -252,10 +276,23 @@ def test_a_declared_figure_replaces_a_default(folder):
 
 def test_what_a_rig_cannot_decide_is_said_or_refused(folder, tmp_path):
     made = plan.make(folder, RIGS / "hub.yaml")
-    assert [x.id for x in made.not_decidable] == ["CAN-CYCLE-002"]
+    assert [x.id for x in made.not_decidable] == ["CAN-CYCLE-002", "ISOTP-GAP-001", "CAN-PASSIVE-001", "CAN-BUSOFF-001"]
+    assert made.not_decidable[2].reason == "it needs buses that can do faults, and those of the rig hub cannot"
     strict = tmp_path / "strict.yaml"
     strict.write_text('name: strict\nversion: "1"\nsuites: [common]\nmandatory: [CAN-CYCLE-002]\n')
     assert "needs a clock exact to 0.5 ms" in mistakes(plan.make, folder, RIGS / "hub.yaml", strict)
+
+
+def test_full_effort_repeats_more_and_is_written_down(folder, tmp_path):
+    full = tmp_path / "full.yaml"
+    full.write_text('name: full\nversion: "1"\nsuites: [common]\nmandatory: [NM-WAKE-003]\neffort: full\n')
+    made = {file: plan.make(folder, RIGS / "sim.yaml", file) for file in (None, full)}
+    times = {
+        file: next(p.requirement.parameters["times"] for p in m.requirements if p.requirement.id == "NM-WAKE-003")
+        for file, m in made.items()
+    }
+    assert times == {None: 3.0, full: 1000.0}
+    assert {m.effort for m in made.values()} == {"ci", "full"}
 
 
 def test_the_plan_names_every_input(folder: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import certificate, certify, holding, judge, qualify, record, rejudge, rig, verdicts
+from harness import certificate, certify, holding, judge, keys, qualify, record, rejudge, rig, verdicts
 from harness import plan as plans
 from harness.errors import BadInput
 from harness.model import Decision, Event, Outcome
@@ -132,7 +132,7 @@ def test_a_silent_bench_never_costs_a_vendor_a_verdict(tmp_path, submission):
         matrix.write_text(
             'name: matrix\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 90\nready_s: 4\n'
         )
-        certificate.new_key(tmp_path / "lab.pem")
+        keys.new(tmp_path / "lab.pem")
         here.do("bitrate", rate=250_000)
         done = certify.certify(submission, str(file), tmp_path / "runs", profile=str(matrix), key=tmp_path / "lab.pem")
     assert done.verdict.decision is Decision.VOID

@@ -1,5 +1,6 @@
 """An archive from a vendor: packed the same every time; unpacked without leaving its folder, running code or filling the disk."""
 
+import random
 import stat
 import zipfile
 
@@ -28,6 +29,10 @@ def test_packs_only_what_the_submission_names(packed, tmp_path):
         "cockpit-1.4.0.pyz",
         "cockpit-a.dbc",
         "cockpit-a.vss_dbc.json",
+        *(
+            f"packages/{name}.bin"
+            for name in ("current", "foreign-key", "never-ready", "older", "other-hardware", "update")
+        ),
         "submission.yaml",
     ]
 
@@ -89,6 +94,21 @@ def test_a_truncated_archive(packed, tmp_path):
     (tmp_path / "cut.zip").write_bytes(packed.read_bytes()[:3000])
     with pytest.raises(BadInput):
         intake.unpack(tmp_path / "cut.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_whatever_is_damaged_in_it_is_told_and_nothing_stays(tmp_path, how):
+    file, chance = tmp_path / "damaged.zip", random.Random(1)
+    with zipfile.ZipFile(file, "w", how) as archive:
+        archive.writestr("submission.yaml", "".join(f"{n}: {n * n}\n" for n in range(2000)))
+    whole = file.read_bytes()
+    for _ in range(150):
+        changed = bytearray(whole)
+        changed[chance.randrange(30, len(whole) - 100)] ^= 1 << chance.randrange(8)
+        file.write_bytes(bytes(changed))
+        with pytest.raises(BadInput):
+            intake.unpack(file, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_new_starts_from_the_example_and_never_overwrites(tmp_path):

@@ -1,7 +1,10 @@
 """One submission, one rig, one command; and a verdict that can be judged again, whatever somebody does to its evidence."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from harness import certificate, certify, record, rejudge, trace, verdicts
 from harness.errors import BadInput
 from harness.model import Decision, Outcome
+from harness.paths import ROOT, SUITES
+from harness.ports import TX
 from rigs.ecus import build
 
 CLUSTER = 0x200
@@ -93,6 +98,21 @@ def test_a_sample_moved_across_the_limit_flips_the_rejudgement(run):
     found = rejudge.rejudge(run / "record")
     assert found.decision is Decision.REFUSED
     assert {r for r, o in outcomes(found).items() if o is not Outcome.PASS} == {"COCKPIT-SPEED-001"}
+
+
+def test_a_request_of_ours_that_is_gone_from_the_trace_is_a_miss_and_no_endless_search(run):
+    file = run / "record" / "trace-body.bin"
+    rows, _ = trace.load(file)
+    last = np.flatnonzero((rows["id"] == 0x7A0) & (rows["flags"] & TX != 0))[-1]
+    raw = bytearray(file.read_bytes()[: trace.HEADER])
+    raw[trace.COUNT : trace.COUNT + 8] = trace.FIELD.pack(len(rows) - 1)
+    file.write_bytes(bytes(raw) + np.delete(rows, last).tobytes())
+    record.seal(run / "record")
+    found = rejudge.rejudge(run / "record")
+    assert found.decision is Decision.VOID
+    assert [
+        "the record has no frame of ours" in j.reason for j in found.requirements if j.outcome is not Outcome.PASS
+    ] == [True]
 
 
 def test_a_measurement_moved_inside_the_limit_does_not_survive_the_rejudgement(refused, tmp_path):
@@ -187,28 +207,34 @@ def test_lost_frames_and_error_frames_never_certify(tmp_path):
         ("measure('crash_lines', 0); measure('unexpected_boots', 0)", Outcome.PASS),
     ],
 )
-def test_an_outcome_says_who_acts_next(body, outcome, tmp_path, monkeypatch):
+def test_an_outcome_says_who_acts_next(body, outcome, tmp_path):
     """A suite of one test, run by hand as its author would, judged by the judge."""
-    import subprocess
-    import sys
+    done = by_hand(one_test(tmp_path / "test_suites", body), tmp_path)
+    assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
+    record.seal(tmp_path / "record")
+    assert outcomes(verdicts.of_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
 
-    from harness.paths import ROOT
 
-    suites = tmp_path / "test_suites"
+def one_test(suites, body):
+    """A folder of suites with BOOT-CRASH-001 alone, and this test of it."""
     (suites / "common").mkdir(parents=True)
-    source = (ROOT / "test_suites" / "common" / "requirements.yaml").read_text()
-    chosen = [r for r in source.split("- id: ")[1:] if r.startswith("BOOT-CRASH-001")]
-    (suites / "common" / "requirements.yaml").write_text("- id: " + chosen[0])
+    source = (SUITES / "common" / "requirements.yaml").read_text()
+    (chosen,) = (r for r in source.split("- id: ")[1:] if r.startswith("BOOT-CRASH-001"))
+    (suites / "common" / "requirements.yaml").write_text(f"- id: {chosen}")
     (suites / "common" / "test_one.py").write_text(
         "from harness.marks import requirement\n@requirement('BOOT-CRASH-001')\n"
         f"def test_one(vehicle, measure):\n    {body}\n"
     )
-    profile = tmp_path / "p.yaml"
+    return suites
+
+
+def by_hand(suites, work):
+    """pytest on these suites, with a reference that declares nothing but its boot."""
+    profile = work / "p.yaml"
     profile.write_text('name: p\nversion: "1"\nsuites: [common]\nmandatory: [BOOT-CRASH-001]\n')
-    folder = build.build(tmp_path / "s")
-    text = (folder / "submission.yaml").read_text()
-    head, tail = text.split("features:")
-    (folder / "submission.yaml").write_text(head + "features: {boot: {}}\ninterface:" + tail.split("interface:")[1])
+    file = build.build(work / "s") / "submission.yaml"
+    head, tail = file.read_text().split("features:")
+    file.write_text(head + "features: {boot: {}}\ninterface:" + tail.split("interface:")[1])
     code = (
         "import sys, pathlib, harness.suite as s, harness.plan as p, harness.pytest_plugin as g, harness.submission as u\n"
         f"root = pathlib.Path({str(suites)!r})\n"
@@ -216,33 +242,9 @@ def test_an_outcome_says_who_acts_next(body, outcome, tmp_path, monkeypatch):
         "s.all_suites = lambda root=None: found\ng.SUITES = root\np.SUITES = root\n"
         "import pytest\nsys.exit(pytest.main(sys.argv[1:], plugins=[g]))\n"
     )
-    options = [
-        "--rig",
-        "sim",
-        "--submission",
-        str(folder),
-        "--profile",
-        str(profile),
-        "--record",
-        str(tmp_path / "record"),
-    ]
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        str(suites),
-        "--noconftest",
-        "-q",
-        "-c",
-        "/dev/null",
-        "--rootdir",
-        str(tmp_path),
-        *options,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
-    assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
-    record.seal(tmp_path / "record")
-    assert outcomes(verdicts.of_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
+    options = ["--rig", "sim", "--submission", file.parent, "--profile", profile, "--record", work / "record"]
+    command = [sys.executable, "-c", code, suites, "--noconftest", "-q", "-c", os.devnull, "--rootdir", work, *options]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
 
 
 def test_what_was_run_by_hand_is_never_signed(tmp_path):

@@ -1,6 +1,7 @@
 """End-to-end protection: the published check values, every profile round trip, and an independent implementation."""
 
 import importlib.util
+import itertools
 import os
 
 import pytest
@@ -8,7 +9,7 @@ from e2e import crc
 
 from harness.interface import E2e
 from harness.paths import ECUS
-from harness.protection import PERIOD, check, counter, jumps, protect, ring
+from harness.protection import PERIOD, check, counter, jumps, masquerade, protect, ring
 
 RULES = [
     E2e(message="M", profile="P01", data_id=0x123),
@@ -46,6 +47,31 @@ def test_a_frame_that_is_too_short_or_masquerades_is_wrong(rule):
     assert not check(other, protect(rule, bytes(8), 3))
 
 
+@pytest.mark.parametrize(("profile", "bits"), [("P04", 16), ("P06", 8), ("P07", 32)])
+def test_the_profiles_with_long_headers(profile, bits):
+    """Length, counter, data id and CRC stand in the frame, big-endian (AUTOSAR PRS_E2EProtocol, profiles 4, 6 and 7)."""
+    rule = E2e(message="M", profile=profile, data_id=0x0A0B)
+    last = (1 << bits) - 1
+    frames = [protect(rule, bytes(range(24)), n) for n in (0, 1, last, last + 1)]
+    assert [counter(rule, f) for f in frames] == [0, 1, last, 0]
+    assert all(check(rule, f) for f in frames)
+    assert jumps(rule, frames[:2]) == 0
+    assert jumps(rule, frames[2:]) == 0
+    assert not check(masquerade(rule, [rule]), frames[0])
+    for bit in range(8 * 24):
+        flipped = bytearray(frames[1])
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert not check(rule, bytes(flipped)), bit
+
+
+def test_a_ring_with_longer_steps_goes_round_too():
+    for rule in RULES:
+        frames = ring(rule, bytes(8), step=3)
+        counters = [counter(rule, f) for f in (*frames, frames[0])]
+        assert {(b - a) % PERIOD[rule.profile] for a, b in itertools.pairwise(counters)} == {3}
+        assert all(check(rule, f) for f in frames)
+
+
 def test_counter_15_is_forbidden_in_profile_1():
     assert not check(RULES[0], bytes([0, 0x0F, 0, 0]))
 
@@ -54,9 +80,11 @@ def test_the_reference_ecus_own_checksums_agree():
     spec = importlib.util.spec_from_file_location("frames", ECUS / "common" / "frames.py")
     frames = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(frames)
+    wide = [E2e(message="M", profile=p, data_id=0x0A0B) for p in ("P04", "P06", "P07")]
+    assert set(frames.E2E) == set(PERIOD)
     for n in range(200):
-        payload = os.urandom(8)
-        for rule in (r for r in RULES if r.profile in frames.E2E):
+        for rule in (*RULES, *wide):
+            payload = os.urandom(24 if rule in wide else 8)
             theirs, fields = bytearray(payload), {"data_id": rule.data_id, "data_ids": rule.data_ids}
             frames.E2E[rule.profile].protect(theirs, fields, n % frames.E2E[rule.profile].period)
             assert bytes(theirs) == protect(rule, payload, n)

@@ -6,9 +6,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from harness import certify
+from harness import certify, logs
+from harness.log import Log
 from harness.model import Outcome
-from reports import allure, export, junit, matrix, pages
+from reports import allure, junit, matrix, pages
 from reports.evidence import Evidence
 from rigs.ecus import build
 
@@ -40,7 +41,7 @@ def test_allure_has_a_result_per_requirement_and_its_counts_are_the_records(refu
     assert len(found) == len(refused.verdict.requirements)
     assert sorted(r["status"] for r in found) == sorted(allure.STATUS[j.outcome] for j in refused.verdict.requirements)
     counts = allure.counts_in(report)
-    assert counts == {"passed": 22, "failed": 2}
+    assert counts == {"passed": len(found) - 2, "failed": 2}
 
 
 def test_the_combination_is_in_parameters_and_labels_so_that_histories_never_mix(refused, report):
@@ -92,27 +93,27 @@ def test_a_failing_npm_is_said(refused, monkeypatch, tmp_path):
 
 
 def test_counts_that_differ_from_the_record_are_refused(refused, report, monkeypatch):
-    monkeypatch.setattr(allure, "counts_in", lambda index: {"passed": 24})
+    monkeypatch.setattr(allure, "counts_in", lambda index: {"passed": len(refused.verdict.requirements)})
     assert "are not the record's" in allure.write(refused.folder).problem
 
 
 def test_junit_says_the_same(refused):
     suite = ET.parse(junit.write(refused.folder)).getroot()
     assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "24",
+        "tests": str(len(refused.verdict.requirements)),
         "failures": "2",
         "errors": "0",
         "skipped": "0",
     }
 
 
-def test_pages_in_both_languages_for_every_requirement_that_is_not_passed(refused):
+def test_pages_in_both_languages_for_every_requirement(refused):
     index = pages.write(refused.folder)
     text = index.read_text(encoding="utf-8")
     assert "未通过 refused" in text
     for judged in refused.verdict.requirements:
         assert judged.requirement in text
-        assert (index.parent / f"{judged.requirement}.html").is_file() is (judged.outcome is not Outcome.PASS)
+        assert (index.parent / f"{judged.requirement}.html").is_file()
 
 
 def test_stimulus_starts_with_what_the_test_changed_first(refused):
@@ -141,7 +142,8 @@ def test_the_matrix_believes_certificates_only(tmp_path):
     done = certify.certify(submission, "sim", tmp_path / "runs")
     assert [c.state for c in matrix.collect(tmp_path / "runs")] == ["certified"]
     files = matrix.write(tmp_path / "runs")
-    assert "✔ certified (sim, virtual) 24/24" in files["md"].read_text(encoding="utf-8")
+    count = len(done.verdict.requirements)
+    assert f"✔ certified (sim, virtual) {count}/{count}" in files["md"].read_text(encoding="utf-8")
     assert "虚拟 virtual" in files["html"].read_text(encoding="utf-8")
     text = done.certificate.read_text()
     done.certificate.write_text(text.replace('"sig": "', '"sig": "00'))
@@ -153,7 +155,7 @@ def test_a_trace_goes_out_in_other_tools_formats(refused, tmp_path, ending):
     import can
 
     rows = Evidence(refused.folder).traces["body"][:500]
-    export.write(rows, tmp_path / f"t.{ending}")
+    logs.write(Log(rows=rows), tmp_path / f"t.{ending}")
     with can.LogReader(str(tmp_path / f"t.{ending}")) as reader:
         back = list(reader)
     assert [m.arbitration_id for m in back] == rows["id"].tolist()

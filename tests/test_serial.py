@@ -1,23 +1,28 @@
 """Consoles on real serial plumbing: RFC 2217 servers, cables that vanish and come back, noise, logins, who has a port."""
 
+import fcntl
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from adapters.console_serial import SerialConsole
+from adapters.program import Supply
 from adapters.words import device_trouble
 from harness import console as consoles
 from harness.errors import RigError
 from harness.interface import ConsoleInterface, Interface, Login
 from harness.model import Item
-from harness.ports import Bench
-from tests.desk import needs
+from harness.ports import Arrival, Bench
+from tests.desk import device, needs
 
 
 def bench(folder, login=None):
@@ -45,16 +50,6 @@ def cable(folder, name="cable"):
     finally:
         process.kill()
         process.wait()
-
-
-@contextmanager
-def device(end):
-    """The device's side: an open file."""
-    fd = os.open(end, os.O_RDWR | os.O_NOCTTY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def texts(port):
@@ -152,7 +147,7 @@ def test_a_console_on_a_socket(tmp_path):
             [needs("socat"), "TCP-LISTEN:27403,bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"]
         )
         try:
-            time.sleep(0.5)
+            wait(lambda: f":{27403:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text())  # somebody listens
             recipe = SerialConsole(url="socket://127.0.0.1:27403")
             with recipe.open("c", bench(tmp_path)) as port, device(ends[0]) as far:
                 os.write(far, b"over a socket\n")
@@ -221,3 +216,48 @@ def test_a_port_that_is_there_and_does_not_open_says_why(tmp_path):
         said = device_trouble(str(tmp_path / "tty"), OSError(16, "Device or resource busy"))
         other.kill()
     assert f"(pid {other.pid})" in said
+
+
+class Board:
+    """A body whose first life never reads its console; every later one says back what it reads."""
+
+    arrival, uncertainty_ns = Arrival(how="", sha256=""), 0
+
+    def __init__(self):
+        self.orders, self.child = ["sleep 100", "read -r line; echo heard $line"], None
+
+    def start(self, terminal):
+        order = self.orders.pop(0)
+        with device(terminal) as tty:
+            self.child = subprocess.Popen(["sh", "-c", order], stdin=tty, stdout=tty)
+        return time.monotonic_ns()
+
+    def ended(self):
+        return None
+
+    def end(self):
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait()
+        return ""
+
+
+def test_what_was_typed_to_a_life_that_is_over_is_not_read_by_the_next(tmp_path):
+    supply = Supply(Board())
+    try:
+        with SerialConsole(url=supply.console_path).open("console", bench(tmp_path)) as port:
+            supply.on()
+            port.write("to the first\n")
+            wait(lambda: waiting(supply._item_slave) == len("to the first\n"))
+            supply.off()
+            supply.on()
+            port.write("to the second\n")
+            wait(lambda: port.lines())
+            assert [line.text for line in port.lines()] == ["heard to the second"]
+    finally:
+        supply.close()
+
+
+def waiting(terminal):
+    """Bytes that nobody has read yet."""
+    return struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, b"\0" * 4))[0]

@@ -2,16 +2,20 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adapters.can_bits import bit_counts, duration_ns
+from adapters.can_python import OwnedBus, SteadyReader
 from adapters.can_simulated import SimulatedCan
 from adapters.simulation import SimulatedConsole, SimulatedTarget
+from adapters.stepper import Stepper
 from harness import plan, submission, trace
 from harness.errors import DeviceError, RigError
+from harness.frame_bits import bit_counts, duration_ns
 from harness.ports import BRS, ERROR, EXT, FD, TX, Bench, Cycle, Frame
 from rigs.ecus import build
 
@@ -115,6 +119,20 @@ def test_bus_off_is_seen_and_lasts_128_times_11_bits(opened):
     assert np.diff(errors).max() >= 128 * 11 * 2000
 
 
+def test_a_device_whose_frames_are_destroyed_gets_passive_then_leaves_the_bus_and_comes_back(opened):
+    bus, power, _ = opened()
+    power.on()
+    bus.wait(1 << 40, bus.now_ns() + 1_000 * MS)
+    bus.destroy(32)
+    bus.wait(1 << 40, bus.now_ns() + 500 * MS)
+    rows = bus.rows()
+    errors = rows["time_ns"][rows["flags"] & ERROR != 0]
+    assert len(errors) == 32
+    after = rows["time_ns"][(rows["time_ns"] > errors[-1]) & (rows["flags"] & TX == 0)]
+    assert 50 * MS <= after[0] - errors[-1] < 100 * MS  # it starts its controller again after 50 ms
+    assert bus.health().state == "active"
+
+
 def test_the_device_boots_and_sends(opened):
     bus, power, console = opened()
     on_ns = power.on()
@@ -174,11 +192,36 @@ def test_an_item_that_breaks_the_protocol_is_named(opened, tmp_path, behaviour, 
         power.on()
 
 
-def test_an_item_that_hangs_does_not_hang_the_bench(opened, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("does", "ran_ms", "waited_ms", "fault", "said"),
+    [
+        ("time.sleep(60)", 0, 0, DeviceError, "it hangs"),
+        ("while True: pass", 480, 20, DeviceError, "it hangs"),
+        ("while True: pass", 100, 400, DeviceError, "it hangs"),
+        ("while True: pass", 8, 490, RigError, r"the item got 8 ms of a CPU in 0\.5 s: the host is overloaded"),
+    ],
+)
+def test_a_silent_item_is_the_labs_only_if_it_waits_for_a_cpu(
+    opened, tmp_path, monkeypatch, does, ran_ms, waited_ms, fault, said
+):
     monkeypatch.setattr("adapters.stepper.START_S", 0.5)
-    _, power, _ = opened(artefact=script(tmp_path, "time.sleep(60)"))
-    with pytest.raises(DeviceError, match="it hangs"):
+    monkeypatch.setattr("adapters.stepper.OBSERVED_S", 0.5)
+    readings = iter([(1 * MS, 0), ((1 + ran_ms) * MS, waited_ms * MS)])  # this host may be overloaded itself
+    monkeypatch.setattr("adapters.stepper.Stepper.scheduled", lambda _: next(readings))
+    _, power, _ = opened(artefact=script(tmp_path, does))
+    with pytest.raises(fault, match=said):
         power.on()
+
+
+def test_what_a_kernel_says_of_a_cpu_is_of_every_thread(tmp_path):
+    busy = "import threading; threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start(); time.sleep(60)"
+    item = Stepper(script(tmp_path, busy), tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while item.scheduled()[0] < 200 * MS:  # far more than an interpreter's start: the thread ran
+            assert time.monotonic() < deadline, item.scheduled()
+    finally:
+        item.kill()
 
 
 def test_a_killed_item_is_the_rigs_fault(opened):
@@ -187,6 +230,52 @@ def test_a_killed_item_is_the_rigs_fault(opened):
     os.kill(power.item.child.pid, signal.SIGKILL)
     with pytest.raises(RigError, match="killed from outside"):
         bus.wait(0, bus.now_ns() + 1_000 * MS, ids=[0x7FF])
+
+
+def test_a_field_that_is_read_while_it_is_written_reads_as_it_was(tmp_path):
+    """What clears a field before it writes it would be read as 0 in that moment."""
+    writer = trace.Trace(tmp_path / "t.bin", "body")
+    for n in range(3):
+        writer.append(n + 1, 0x100, 0, b"")
+    writer.captured(17)
+    reader = SteadyReader(tmp_path / "t.bin")
+    assert (reader.count, reader.until_ns, len(reader.rows())) == (3, 17, 3)
+    for field in (trace.COUNT, trace.UNTIL):
+        trace.FIELD.pack_into(writer._map, field, 0)
+    assert (reader.count, reader.until_ns, len(reader.rows())) == (3, 17, 3)
+    writer.append(4, 0x100, 0, b"")
+    writer.captured(18)
+    assert (reader.count, reader.until_ns, len(reader.rows(3))) == (4, 18, 1)
+    reader.close()
+    writer.close()
+
+
+def test_no_two_frames_of_a_trace_share_a_stamp(tmp_path):
+    """Replayed, who came first must be seen; a serial line brings several at once."""
+    writer = trace.Trace(tmp_path / "t.bin", "body")
+    for time_ns in (5, 5, 4, 9):
+        writer.append(time_ns, 0x100, 0, b"")
+    assert (writer.rows()["time_ns"].tolist(), writer.last_ns) == ([5, 6, 7, 9], 9)
+    writer.close()
+
+
+def test_a_wait_that_ends_with_a_frame_counts_it(tmp_path):
+    """A frame that comes between the counting and the look at the frames is found by the next look."""
+    writer = trace.Trace(tmp_path / "t.bin", "body")
+    writer.append(1, 0x123, 0, b"")
+
+    class Overtaken(SteadyReader):
+        def rows(self, start=0):
+            if writer.count == 1:
+                writer.append(2, 0x124, 0, b"")
+            return super().rows(start)
+
+    bus = OwnedBus(SimpleNamespace(poll=lambda: None), "body")
+    bus.reader = Overtaken(tmp_path / "t.bin")
+    count = bus.wait(0, 10**12, ids=[0x124])
+    assert bus.rows()["id"][:count].tolist() == [0x123, 0x124]
+    bus.reader.close()
+    writer.close()
 
 
 def test_what_was_traced_survives_without_a_close(tmp_path):

@@ -10,8 +10,8 @@ import yaml
 from harness.paths import ROOT
 
 PAGE, TOPICS = ROOT / "docs" / "troubleshooting.md", ROOT / "docs" / "troubleshooting.yaml"
-RAISED = ("RigError", "Step")
-BENCH = ("bench", "guard", "holding", "loopback", "qualify", "rig", "rig_check", "vehicle", "run", "trace")
+RAISED = ("RigError", "Late", "Step")
+BENCH = ("bench", "guard", "holding", "loopback", "operated", "qualify", "rig", "rig_check", "vehicle", "run", "trace")
 HEAD = """# Troubleshooting
 
 What a bench says, what it means, and what to look at. None of these is the vendor's fault: outcomes are MISS, verdicts void. Generated

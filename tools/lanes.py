@@ -33,25 +33,29 @@ def files(*names: str) -> tuple[str, ...]:
 
 
 UNIT = files(
-    "test_architecture", "test_blf", "test_certificate", "test_closed_loop", "test_console", "test_doctests", "test_formats", "test_intake",
-    "test_pipeline", "test_plant", "test_protection", "test_ready", "test_scenario", "test_scenario_page", "test_signals",
-    "test_simulation", "test_sweep", "test_trouble_page",
+    "test_annex", "test_architecture", "test_asc", "test_blf", "test_certificate", "test_closed_loop", "test_compare", "test_console",
+    "test_diagnostics", "test_doctests", "test_exchange", "test_formats", "test_inheritance", "test_intake", "test_logs", "test_odx",
+    "test_plant", "test_programme", "test_programme_malice", "test_protection", "test_publish", "test_ready", "test_scenario",
+    "test_scenario_page", "test_signals", "test_simulation", "test_store", "test_timestamp", "test_trouble_page", "test_waivers",
 )  # fmt: skip
 PRELOAD = "test_a_python_can_program_sees_the_same_on_the_hub_as_on_a_kernel[--preload]"
 TESTS = {
     "unit": ("-n", "2", "--dist", "loadscope", *UNIT),
     "smoke": (f"tests/test_vcan.py::{PRELOAD}", "tests/test_vcan.py::test_what_preload_lacks_it_says"),
     "realtime": files(
-        "contracts/test_ports", "test_can_bench", "test_cli", "test_descendants", "test_docs", "test_hub", "test_realtime", "test_uds"
+        "contracts/test_ports", "test_can_bench", "test_ci", "test_cli", "test_descendants", "test_docs", "test_doip", "test_hub",
+        "test_realtime", "test_uds",
     ),
     "bench": files(
-        "test_bench_faults", "test_desk", "test_golden", "test_holding", "test_power", "test_rig_new", "test_serial"
+        "test_bench_faults", "test_desk", "test_golden", "test_holding", "test_leases", "test_power", "test_rig_new", "test_serial"
     ),
-    "guests": files("test_vcan", "test_campaign"),
+    "guests": files("test_campaign", "test_vcan"),
     "containers": files("test_containers", "test_images"),
-    "boards": files("test_flashers"),
-    "network": files("test_reports", "test_wheel"),
-    "proofs": files("test_mutants", "test_driving"),
+    "boards": files("test_boards", "test_emulated", "test_flashers", "test_image_builds", "test_native", "test_virtual"),
+    "network": files(
+        "test_hsm", "test_pdf", "test_reports", "test_site_browser", "test_store_registry", "test_wheel"
+    ),
+    "proofs": files("test_driving", "test_judge_log", "test_mutants", "test_pipeline", "test_store_crashes", "test_sweep"),
 }  # fmt: skip
 LIMITS_S = {"unit": 400, "smoke": 200, "realtime": 2400, "proofs": 3600}
 LANES = {

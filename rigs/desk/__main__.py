@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--extended", action="store_true")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
-    diagnostics = {k: getattr(given, k) for k in ("bus", "request", "response", "padding", "extended")}
+    diagnostics = {k: getattr(given, k) for k in ("bus", "request", "response", "padding", "extended")} | {"fd": False}
     with running(given.folder / "hub.sock") as hub:
         loop = asyncio.new_event_loop()
         task = loop.create_task(desk.run(given.folder.resolve(), hub.path, diagnostics, given.bitrate, given.slots))

@@ -17,6 +17,8 @@ import cantools
 import yaml
 from cantools.database.can import Database, Message
 
+from rigs.ecus import packages
+
 HERE = Path(__file__).resolve().parent
 DBC = HERE.parents[1] / "dbc"
 SHEBANG = b"#!/usr/bin/env python3\n"
@@ -38,6 +40,10 @@ def build(folder: str | Path, constants: Mapping[str, str] | None = None, ecu: s
     for bus in declared["interface"]["buses"].values():
         for name in (bus["dbc"], bus["vss"]):
             shutil.copyfile(DBC / name, folder / name)
+    flashing = declared["interface"].get("diagnostics", {}).get("flashing", {})
+    for one in flashing.get("packages", ()):
+        (folder / one["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / one["path"]).write_bytes(packages.package(one["kind"], one["version"]))
     artefact = folder / declared["artefacts"][0]["path"]
     write_zipapp(artefact, line, network(declared["interface"], configuration(line, vendor)), constants or {}, vendor)
     digest = hashlib.sha256(artefact.read_bytes()).hexdigest()
@@ -62,9 +68,27 @@ def network(interface: Mapping[str, Any], names: Mapping[str, Any]) -> bytes:
     for message in sorted(database.messages, key=lambda m: m.name):
         side = "sends" if bus["node"] in message.senders else "receives"
         table[side].append(layout(message, names) | {"e2e": rules.get(message.name)})
-    found = interface.get("diagnostics")
-    table["diagnostics"] = found and {"extended": False, "padding": 0xCC, "identification": []} | found
+    table["nm"] = managed(bus.get("nm"), database, names)
+    table["diagnostics"] = diagnosed(interface.get("diagnostics"), names)
     return json.dumps(table, sort_keys=True).encode()
+
+
+def diagnosed(found: Mapping[str, Any] | None, names: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The diagnostic server's table; the messages whose loss is a trouble by their roles."""
+    if found is None:
+        return None
+    troubles = [{**t, "lost": names["messages"].get(t["lost"], t["lost"])} for t in found.get("troubles", ())]
+    known = (
+        {"extended": False, "fd": False, "padding": 0xCC, "identification": []} | dict(found) | {"troubles": troubles}
+    )
+    return known | ({"flashing": packages.programmed(found["flashing"])} if "flashing" in found else {})
+
+
+def managed(nm: Mapping[str, Any] | None, database: Database, names: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Network management by role: its own message, and which node it is in it."""
+    if nm is None:
+        return None
+    return {**nm, "message": names["messages"].get(nm["message"], nm["message"])}
 
 
 def layout(message: Message, names: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rigs.kernels.ways import Refused, Tell
@@ -62,20 +62,27 @@ def fetch(name: str, tell: Tell, version: str | None = None) -> Path:
     tell(f"fetching {name} {version}")
     cache().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix=".fetch-") as folder:
-        apt(["apt-get", *options, "-q", "download", f"{name}={version}"], Path(folder))
-        (file,) = Path(folder).glob("*.deb")
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != known["SHA256"]:
-            raise Refused(f"{name} {version}: fetched with the digest {digest}, and the archive says {known['SHA256']}")
+        file = downloaded(options, known | {"Package": name, "Version": version}, Path(folder))
         files = Path(folder) / "files"
         run(["dpkg-deb", "-x", str(file), str(files)], Path(folder))
-        described = {"name": name, "version": version, "sha256": digest, "files": digests(files)}
+        described = {"name": name, "version": version, "sha256": known["SHA256"], "files": digests(files)}
         (files / PACKAGE).write_text(json.dumps(described, indent=1))
         if target.exists():
             shutil.rmtree(target)
         files.rename(target)
     return target
+
+
+def downloaded(options: Sequence[str], known: Mapping[str, str], folder: Path) -> Path:
+    """The package that a stanza of apt's describes, in a folder, with the digest that the archive says. Raises Refused."""
+    name, version = known["Package"], known["Version"]
+    apt(["apt-get", *options, "-q", "download", f"{name}={version}"], folder)
+    (file,) = folder.glob("*.deb")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != known["SHA256"]:
+        raise Refused(f"{name} {version}: fetched with the digest {digest}, and the archive says {known['SHA256']}")
+    return file
 
 
 def digests(folder: Path) -> dict[str, str]:

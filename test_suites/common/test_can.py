@@ -3,7 +3,9 @@
 import numpy as np
 
 from harness.marks import requirement
-from harness.ports import EXT, RTR, Frame
+from harness.ports import BRS, EXT, FD
+
+PEAK_NS = 100_000_000  # the window of a peak load
 
 
 @requirement("CAN-CYCLE-001")
@@ -62,6 +64,88 @@ def answers_on(diagnostics):
     return (diagnostics.response, diagnostics.extended) if diagnostics is not None else None
 
 
+@requirement("CAN-FORMAT-001")
+def test_frames_have_the_declared_format(vehicle, interface, parameters, measure):
+    for bus in interface.buses:
+        net = vehicle.networks[bus]
+        rows = net.of_device(vehicle.watch(bus, parameters.watch_s))
+        for message in net.sent_by_device():
+            found = rows["flags"][rows["id"] == message.frame_id] & (EXT | FD | BRS)
+            measure("wrong_formats", int(np.sum(found != net.flags(message.name))), message=message.name)
+
+
+@requirement("CAN-MUX-001")
+def test_every_page_comes_and_no_other(vehicle, interface, parameters, measure):
+    for bus in interface.buses:
+        net = vehicle.networks[bus]
+        paged = [m for m in net.sent_by_device() if net.pages(m.name) and m.cycle_time]
+        rows = vehicle.watch(
+            bus, max((parameters.rounds * len(net.pages(m.name)) * m.cycle_time for m in paged), default=0) / 1000
+        )
+        for message in paged:
+            selector = next(s.name for s in message.signals if s.is_multiplexer)
+            seen = {int(raw) for raw in net.from_device(message.name, rows).signals[selector].raw}
+            measure("pages_missing", len(set(net.pages(message.name)) - seen), message=message.name)
+            measure("pages_undeclared", len(seen - set(net.pages(message.name))), message=message.name)
+
+
+@requirement("CAN-LOAD-001")
+def test_bus_load(vehicle, interface, parameters, measure):
+    for bus in interface.buses:
+        rows = vehicle.watch(bus, parameters.watch_s)
+        loads = vehicle.networks[bus].load(rows, PEAK_NS)[:-1]  # the last window is cut off
+        measure("mean_percent", sum(loads) / len(loads), bus=bus)
+        measure("peak_percent", max(loads), bus=bus)
+
+
+@requirement("CAN-EVENT-001")
+def test_an_event_is_told_once_and_soon(vehicle, interface, parameters, measure):
+    for bus, event in events(interface):
+        happened = trigger(vehicle, event)
+        sent = vehicle.networks[bus].from_device(event.message, vehicle.watch(bus, parameters.watch_s)).time_ns
+        measure("frames", len(sent), message=event.message)
+        if len(sent):
+            context = {"allowed_ms": event.within_ms, "message": event.message}
+            measure("after_ms", (sent[0] - happened.time_ns) / 1e6, **context)
+
+
+@requirement("CAN-EVENT-002")
+def test_events_keep_their_distance(vehicle, interface, parameters, measure):
+    for bus, event in events(interface):
+        distance_ms = delay_ms(vehicle.networks[bus].codec.messages[event.message])
+        start_ns = vehicle.time_ns
+        for _ in range(round(parameters.times)):
+            trigger(vehicle, event)
+            vehicle.pass_time((distance_ms or event.within_ms) / 3000)
+        vehicle.watch(bus, parameters.watch_s)
+        rows = vehicle.between(vehicle.networks[bus], start_ns, vehicle.time_ns)
+        sent = vehicle.networks[bus].from_device(event.message, rows).time_ns
+        measure("frames", len(sent), message=event.message)
+        context = {"distance_ms": float(distance_ms), "message": event.message}
+        for gap_ns in np.diff(sent):
+            measure("gap_ms", gap_ns / 1e6, **context)
+
+
+def events(interface):
+    """Everything that the device sends because something happened."""
+    return [(bus, event) for bus, description in interface.buses.items() for event in description.events]
+
+
+def trigger(vehicle, event):
+    """Make it happen: by a frame of its own, or in the cycle of the message that says it."""
+    path = next(iter(event.trigger))
+    net, mapped = vehicle.find(path)
+    return (
+        vehicle.set_all(event.trigger) if net.codec.messages[mapped.message].cycle_time else vehicle.send(event.trigger)
+    )
+
+
+def delay_ms(message):
+    """The least time between two frames of a message, by the matrix; 0 where it says none."""
+    found = message.dbc.attributes.get("GenMsgDelayTime") if message.dbc else None
+    return found.value if found else 0
+
+
 @requirement("CAN-VALUES-001")
 def test_values_are_within_range_and_table(vehicle, interface, parameters, measure):
     for bus in interface.buses:
@@ -103,38 +187,3 @@ def test_a_lost_message_is_noticed_and_healed(vehicle, interface, parameters, me
             again_ns = vehicle.time_ns
             healed = vehicle.healed(bus, supervision, within_s=5.0)
             measure("heal_ms", healed.after_ms(again_ns), message=supervision.message)
-
-
-@requirement("CAN-ROBUST-001")
-def test_foreign_frames_change_nothing(vehicle, interface, parameters, measure):
-    for bus in interface.buses:
-        net = vehicle.networks[bus]
-        for name, frames in disturbances(net, interface.diagnostics):
-            before = net.snapshot(vehicle.watch(bus, parameters.watch_s))
-            for frame in frames:
-                vehicle.send_raw(bus, frame)
-            after = net.snapshot(vehicle.watch(bus, parameters.watch_s))
-            changed = sorted(s for s, v in before.items() if s in after and after[s] != v)
-            silent = sorted({s.split(".")[0] for s in before} - {s.split(".")[0] for s in after})
-            measure("changed_signals", len(changed), bus=bus, disturbance=name, which=" ".join(changed))
-            measure("silent_messages", len(silent), bus=bus, disturbance=name, which=" ".join(silent))
-
-
-def shorter(length):
-    """The next shorter length that a frame can have (ISO 11898-1: above 8 bytes not every one)."""
-    return max(n for n in (*range(9), 12, 16, 20, 24, 32, 48) if n < length)
-
-
-def disturbances(net, diagnostics):
-    """Frames that the matrix does not know: identifiers, lengths one byte short, remote requests."""
-    known = {m.frame_id for m in net.codec.messages.values()}
-    if diagnostics is not None:
-        known |= {diagnostics.request, diagnostics.response}
-    unknown = [i for i in (0x001, 0x3FF, 0x5A5, 0x7FE) if i not in known]
-    heard = [m for m in net.codec.messages.values() if net.interface.node not in m.senders]
-    yield "unknown identifier", [Frame(id=i, data=b"\xff" * 8) for i in unknown]
-    yield (
-        "short frame",
-        [Frame(id=m.frame_id, flags=net.flags(m.name), data=b"\xff" * shorter(m.length)) for m in heard],
-    )
-    yield "remote frame", [Frame(id=m.frame_id, flags=net.flags(m.name) | RTR, data=b"") for m in heard if not m.is_fd]

@@ -23,15 +23,50 @@ def test_sent_frames_are_protected(vehicle, interface, parameters, measure):
 
 @requirement("E2E-RECEIVED-001")
 def test_wrong_protection_is_a_loss(vehicle, interface, parameters, measure):
+    for bus, supervision, _ in guarded(interface):
+        taken_as_lost(vehicle, bus, supervision, parameters, measure, "crc_reaction_ms", crc=0xA5)
+        taken_as_lost(vehicle, bus, supervision, parameters, measure, "counter_reaction_ms", frozen=True)
+
+
+@requirement("E2E-COUNTER-001")
+def test_a_counter_too_far_ahead_is_a_loss(vehicle, interface, parameters, measure):
+    for bus, supervision, rule in guarded(interface):
+        step = rule.max_delta_counter + 1
+        taken_as_lost(vehicle, bus, supervision, parameters, measure, "reaction_ms", step=step)
+
+
+@requirement("E2E-COUNTER-002")
+def test_lost_frames_within_the_limit_are_tolerated(vehicle, interface, parameters, measure):
+    for bus, supervision, rule in guarded(interface):
+        net = vehicle.networks[bus]
+        with vehicle.tampered(bus, supervision.message, step=rule.max_delta_counter):
+            watched_s = parameters.timeouts * supervision.timeout_ms / 1000
+            signs = net.from_device(net.owner(supervision.signal), vehicle.watch(bus, watched_s))
+        labels = [str(label) for label in signs.signals[supervision.signal].labels()]
+        measure(
+            "taken_as_lost", labels.count(supervision.value), message=supervision.message, step=rule.max_delta_counter
+        )
+
+
+@requirement("E2E-IDENTITY-001")
+def test_another_data_id_is_a_loss(vehicle, interface, parameters, measure):
+    for bus, supervision, _ in guarded(interface):
+        taken_as_lost(vehicle, bus, supervision, parameters, measure, "reaction_ms", foreign=True)
+
+
+def guarded(interface):
+    """(bus, supervision, protection) of every message that the device both supervises and checks."""
     for bus, description in interface.buses.items():
-        protected = {rule.message for rule in description.e2e}
+        rules = {rule.message: rule for rule in description.e2e}
         for supervision in description.supervised:
-            if supervision.message not in protected:
-                continue
-            allowed_ms = supervision.timeout_ms + parameters.tolerance_ms
-            context = {"allowed_ms": allowed_ms, "message": supervision.message}
-            for name, how in (("crc_reaction_ms", {"crc": 0xA5}), ("counter_reaction_ms", {"frozen": True})):
-                with vehicle.tampered(bus, supervision.message, **how) as first_bad:
-                    shown, _ = vehicle.reaction(bus, supervision, within_s=5 * supervision.timeout_ms / 1000 + 1)
-                measure(name, shown.after_ms(first_bad), **context)
-                vehicle.healed(bus, supervision, within_s=5.0)
+            if supervision.message in rules:
+                yield bus, supervision, rules[supervision.message]
+
+
+def taken_as_lost(vehicle, bus, supervision, parameters, measure, name, **wrong):
+    """Protect a message wrongly; measure how long the device takes to show it as lost, and wait until it is well again."""
+    allowed_ms = supervision.timeout_ms + parameters.tolerance_ms
+    with vehicle.tampered(bus, supervision.message, **wrong) as first_bad:
+        shown, _ = vehicle.reaction(bus, supervision, within_s=5 * supervision.timeout_ms / 1000 + 1)
+    measure(name, shown.after_ms(first_bad), allowed_ms=allowed_ms, message=supervision.message)
+    vehicle.healed(bus, supervision, within_s=5.0)

@@ -7,15 +7,22 @@ import pytest
 
 from adapters.can_python import PythonCan
 from adapters.can_simulated import SimulatedCan
+from adapters.can_slcan import Slcan
 from adapters.console_serial import SerialConsole
 from adapters.hub import Hub
 from adapters.program import ProgramTarget
+from adapters.qemu import QemuTarget
 from adapters.replay import RecordedCan, RecordedConsole, RecordedPower
 from adapters.simulation import SimulatedConsole, SimulatedTarget
 from harness import certify, plan, submission
+from harness.closed_loop import Loop, coupling
 from harness.errors import RigError
+from harness.network import Network
+from harness.paths import SUITES
 from harness.ports import TX, Bench, CanBus, Console, Cycle, Frame, Power, Replayed
+from harness.scenario import cases, load
 from rigs.ecus import build
+from rigs.images import build as images
 
 MS = 1_000_000
 LIVE = {
@@ -26,12 +33,26 @@ LIVE = {
         "power": ProgramTarget(),
         "console": SerialConsole(on="power"),
     },
+    "board": {
+        "body": Slcan(),
+        "power": QemuTarget(system="arm", machine="mps2-an385", memory_mb=16, line="serial"),
+        "console": SerialConsole(on="power"),
+    },
 }
+COCKPIT = ("boot: loader 2.1", "cockpit ready", 512)  # the first line, the ready line, a frame
+SAID = {"simulated": COCKPIT, "hub": COCKPIT, "board": ("BL: mps2 boot block 1.0", "instrument cluster in C up", 0x220)}
 
 
 @pytest.fixture(scope="module")
 def item(tmp_path_factory):
     folder = build.build(tmp_path_factory.mktemp("built") / "s")
+    return plan.item_of(submission.load(folder), folder)
+
+
+@pytest.fixture(scope="module")
+def board_item(tmp_path_factory):
+    image = images.catalogue()["mps2-an385-cluster-c"]
+    folder = images.build(tmp_path_factory.mktemp("built") / "board", image, lambda what: None)
     return plan.item_of(submission.load(folder), folder)
 
 
@@ -44,9 +65,25 @@ def open_all(stack, recipes, item, work):
 
 
 @pytest.fixture(params=LIVE)
-def live(request, item, tmp_path):
+def live(request, item, board_item, tmp_path):
     with ExitStack() as stack:
-        yield open_all(stack, LIVE[request.param], item, tmp_path)
+        yield open_all(stack, LIVE[request.param], board_item if request.param == "board" else item, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def overdue(tmp_path_factory):
+    """A closed loop that was to start long ago."""
+    folder = build.build(tmp_path_factory.mktemp("built") / "assist", ecu="driving_assistance-b")
+    declared = submission.load(folder).interface.buses["adas"]
+    net = Network("adas", None, declared, folder)
+    case = cases(load(SUITES / "driving_assistance" / "scenarios.yaml")["AEB-CCRS"])[0]
+    return Loop(coupling(case, net.codec, net.paths, declared, 1))
+
+
+@pytest.fixture
+def said(request):
+    """What the item of this rig says first, and when it is ready; an identifier that it sends."""
+    return SAID[request.node.callspec.params["live"]]
 
 
 def pass_ms(bus, ms):
@@ -55,14 +92,14 @@ def pass_ms(bus, ms):
     return until_ns
 
 
-def ready(bus, console, times):
+def ready(bus, console, times, line_of):
     """Wait until the device has said so many times that it is ready; then a moment more, for what must not come."""
     for _ in range(200):
-        if [line.text for line in console.lines()].count("cockpit ready") >= times:
+        if [line.text for line in console.lines()].count(line_of) >= times:
             break
         pass_ms(bus, 100)
     pass_ms(bus, 300)
-    return [line.text for line in console.lines()].count("cockpit ready")
+    return [line.text for line in console.lines()].count(line_of)
 
 
 def test_ports_are_what_their_protocol_says(live):
@@ -73,13 +110,14 @@ def test_ports_are_what_their_protocol_says(live):
     assert all(port.uncertainty_ns >= 0 for port in live.values())
 
 
-def test_hears_the_device_and_its_console_after_power_on_and_not_after_power_off(live):
+def test_hears_the_device_and_its_console_after_power_on_and_not_after_power_off(live, said):
     bus, power, console = live["body"], live["power"], live["console"]
+    first, last, identifier = said
     on_ns = power.on()
-    assert ready(bus, console, 1) == 1
-    assert 512 in bus.rows()["id"]
-    assert console.lines()[0].text == "boot: loader 2.1"
-    assert console.lines()[-1].text == "cockpit ready"
+    assert ready(bus, console, 1, last) == 1
+    assert identifier in bus.rows()["id"]
+    assert console.lines()[0].text == first
+    assert console.lines()[-1].text == last
     assert console.lines()[0].time_ns >= on_ns
     assert not (bus.rows()["flags"] & TX).any()
     off_ns = power.off()
@@ -91,15 +129,32 @@ def test_hears_the_device_and_its_console_after_power_on_and_not_after_power_off
     power.check()
 
 
-def test_power_is_idempotent_and_a_second_on_boots_again(live):
+def test_a_closed_loop_starts_when_the_bus_says_and_not_before_it_can(live, overdue):
+    """Or its first frames would come late, and in one burst."""
+    bus = live["body"]
+    live["power"].on()
+    pass_ms(bus, 500)
+    asked_ns = bus.now_ns()
+    start_ns = bus.couple(overdue)
+    assert start_ns >= asked_ns
+    pass_ms(bus, 700)
+    rows = bus.rows()
+    for sender in overdue.senders:
+        stamps = rows["time_ns"][(rows["id"] == sender.layout.id) & (rows["flags"] & TX != 0)]
+        assert abs(stamps[0] - start_ns) < 50 * MS
+        in_time = (stamps - start_ns) // (sender.layout.cycle_ms * MS)
+        assert (np.arange(len(stamps)) <= in_time + 3).all()  # more than a few at once were from before it could
+
+
+def test_power_is_idempotent_and_a_second_on_boots_again(live, said):
     bus, power, console = live["body"], live["power"], live["console"]
     power.on()
     power.on()
-    assert ready(bus, console, 1) == 1
+    assert ready(bus, console, 1, said[1]) == 1
     power.off()
     power.off()
     power.on()
-    assert ready(bus, console, 2) == 2
+    assert ready(bus, console, 2, said[1]) == 2
 
 
 def test_own_frames_appear_once_flagged_with_rising_stamps(live):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import can
 import isotp
+import numpy as np
 import pytest
 
 from adapters import can_isotp
@@ -120,7 +121,7 @@ def test_another_period_takes_over_at_once(bus):
     rows = rows_of(bus, 0x300, 30)
     assert [int(r["data"][0]) for r in rows] == [n % 2 for n in range(30)]
     gaps = (rows["time_ns"][1:] - rows["time_ns"][:-1]) / MS
-    assert abs(gaps[-5:].mean() - 50) < 3
+    assert abs(np.median(gaps[-15:]) - 50) < 3  # whatever a busy host did to one of them
 
 
 def test_who_sends_a_frame_of_ours_is_found_out(bus, other):

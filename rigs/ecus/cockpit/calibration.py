@@ -13,17 +13,38 @@ NEVER_SENT = ()
 SENT_CRC_XOR = 0
 SENT_COUNTER_STEP = 1
 SENT_LENGTH = {}  # message -> length where it differs from the matrix
+SENT_FLAGS_XOR = {}  # message -> flags of its frames (2 extended, 4 FD, 8 bit rate switch) that differ from the matrix
+PAGES_NEVER_SENT = ()  # of multiplexed messages
+PAGES_BESIDES = ()
 EXTRA_MESSAGE_ID = None
 UNUSED_BITS = {}  # message -> ORed into its last byte
 
 CHECK_CRC = True
 CHECK_COUNTER = True
+MOST_COUNTER_STEP = 2  # MaxDeltaCounter
+ACCEPTED_DATA_IDS_OF = ()  # other messages whose data ids are believed too
 TIMEOUT_MS = {"VehicleMotion": 200, "GearState": 200}
 HEAL_MS = 0
 ACCEPT_SHORT_FRAMES = False
 ACCEPT_REMOTE_FRAMES = False
+ACCEPT_OTHER_FORMAT = False  # CAN FD where the matrix says classic, and the other way round
+MOST_FRAMES_PER_TICK = None  # more of them, and it sends nothing any more
+BUS_OFF_RECOVERY_MS = 50
+SILENT_WHEN_PASSIVE = False
 MUTED = ("DisplayStatus",)
 MUTE_ON_UNKNOWN_MS = 0  # how long these messages stay away after an unknown identifier
+
+NM_TIMES = {}  # a time of the interface, in ms, where it differs
+NM_SENDS_WHEN_READY = False
+NM_IGNORES_OTHERS = False
+NM_IGNORES_REPEAT_REQUEST = False
+NM_WAKES_BY_ANY_FRAME = False
+NM_DEAF_WHILE_PREPARING = False
+NM_WAKES_AT_MOST = 1 << 30  # times
+NM_WAKE_DELAY_MS = 0
+NM_ACTIVE_WAKE_UP_BIT = True
+
+PROGRAMMING_V = 11.0  # below it, it does not begin
 
 SPEED_GAIN = 1.02
 SPEED_OFFSET_KMH = 1.0
@@ -43,6 +64,9 @@ REARVIEW_BOOT_EXTRA_MS = 0
 COMMAND_DELAY_MS = 0
 CONFIRM_DELAY_MS = 0
 COMMAND_TIMEOUT_MS = 1000
+COMMAND_GAP_MS = 50
+COMMAND_REPEATS = 1
+LOG_FRAMES = 1  # at once, every second
 REVERT_ON_FAILURE = True
 TEMPERATURE_STEP = 0.5
 SEAT_COMMAND_DELAY_MS = 0
@@ -55,6 +79,10 @@ BELT_HAS_PRIORITY = True
 POWER_DELAY_MS = 0
 SCREEN_ON_IN_OFF = False
 SCREEN_ON_VALUE = 1
+
+STOPPED_BY_EMPTY_FRAME = False
+SILENCED_BY_OWN_ID = False
+UDS = {}  # what the diagnostic server differs in: see common/diagnostics.py, services.py, transport.py
 
 PANIC_AT_MS = None
 REBOOT_AT_MS = None

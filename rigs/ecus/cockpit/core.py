@@ -6,6 +6,8 @@ from . import calibration as cal
 
 OFF, ACC, ON, CRANK = range(4)
 PARK, REVERSE, BLANK = 0, 1, 7
+FULL_V = 12.5  # where the matrix tells no voltage
+ACCEPT, DECLINE = 5, 6
 LAMPS = ("Brake", "Abs", "Airbag", "Engine")
 LIGHTS = ("HighBeam", "TurnLeft", "TurnRight", "Belt")
 
@@ -19,6 +21,7 @@ class Command:
         self.shown = self.confirmed = value
         self.low, self.high, self.delay_ns = low, high, delay_ms * MS
         self.sequence, self.state, self.asked_ns, self.sent_ns, self.acked_ns = 0, self.IDLE, None, None, None
+        self.last_ns = -cal.COMMAND_GAP_MS * MS
 
     def ask(self, now_ns, change):
         self.shown = min(self.high, max(self.low, self.shown + change))
@@ -26,9 +29,10 @@ class Command:
         self.state, self.asked_ns, self.sent_ns, self.acked_ns = self.PENDING, now_ns, None, None
 
     def to_send(self, now_ns):
-        if self.asked_ns is None or now_ns - self.asked_ns < self.delay_ns:
+        early = now_ns - self.last_ns < cal.COMMAND_GAP_MS * MS
+        if self.asked_ns is None or now_ns - self.asked_ns < self.delay_ns or early:
             return False
-        self.asked_ns, self.sent_ns = None, now_ns
+        self.asked_ns, self.sent_ns, self.last_ns = None, now_ns, now_ns
         return True
 
     def answer(self, now_ns, sequence, ok):
@@ -76,6 +80,14 @@ class Cockpit:
             "ShownSeatHeat": lambda now: self.seat.shown,
             "SeatState": lambda now: self.seat.state,
             "Uptime": lambda now: (now - self.com.started_ns) // 10**9,
+            "SoftwareVersion": lambda now: 0x0140,
+            "HardwareVersion": lambda now: 0x0002,
+            "ResetCause": lambda now: 0,
+            "LogCode": lambda now: 1,
+            "LogTime": lambda now: (now - self.com.started_ns) // MS,
+            "NmSource": lambda now: self.com.nm.node,
+            "NmRepeatRequest": lambda now: 0,
+            "NmActiveWakeUp": lambda now: int(self.com.nm.active and cal.NM_ACTIVE_WAKE_UP_BIT),
         }
         self.roles |= {f"{n}Lamp": lambda now, n=n: self.lamps[n].value for n in LAMPS}
         self.roles |= {f"{n}Lamp": lambda now, n=n: self.lights[n].value for n in LIGHTS}
@@ -90,7 +102,16 @@ class Cockpit:
         self.reverse_ns, self.shown, self.image, self.speed, self.speed_state = None, False, 0, 0.0, 1
         self.climate = Command(22.0, 16.0, 32.0, cal.COMMAND_DELAY_MS)
         self.seat = Command(0, 0, 3, cal.SEAT_COMMAND_DELAY_MS)
-        self.belted = True
+        self.belted, self.logged_ns = True, now
+
+    def wants_network(self):
+        """Until it has heard the power mode, and while that is not off."""
+        return int(self.com.get("PowerMode", ON)) != OFF
+
+    def may_be_programmed(self):
+        """The vehicle stands and is parked, and its battery will last."""
+        lasts = self.com.get("BatteryVoltage", FULL_V) >= cal.PROGRAMMING_V
+        return lasts and not self.com.get("VehicleSpeed", 0) and int(self.com.get("Gear", PARK)) == PARK
 
     def busy(self):
         """Whether the main function has something to do before the next frame comes."""
@@ -117,13 +138,20 @@ class Cockpit:
         for command, role in ((self.climate, "TargetTemperature"), (self.seat, "TargetSeatHeat")):
             command.run(now)
             if command.to_send(now):
-                self.com.send(now, role)
+                for _ in range(cal.COMMAND_REPEATS):
+                    self.com.send(now, role)
+        if now - self.logged_ns >= 1000 * MS:
+            self.logged_ns = now
+            for _ in range(cal.LOG_FRAMES):
+                self.com.send(now, "LogCode")
 
     def key(self, now, key):
         if key in (1, 2):
             self.climate.ask(now, cal.TEMPERATURE_STEP if key == 1 else -cal.TEMPERATURE_STEP)
         elif key in (3, 4):
             self.seat.ask(now, cal.SEAT_STEP if key == 3 else -cal.SEAT_STEP)
+        elif key in (ACCEPT, DECLINE) and self.com.server and self.com.server.update:
+            self.com.server.update.driver(key == ACCEPT)
 
     def show_speed(self, now):
         lost = self.com.lost(now, "VehicleMotion")

@@ -32,6 +32,27 @@ def crc16(data, value=0xFFFF):
 CRC8_2F = crc_table(0x2F, 8)
 
 
+def reflected_table(polynomial):
+    """Of a polynomial with its lowest bit first."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = (value >> 1) ^ (polynomial if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+CRC32 = reflected_table(0xC8DF352F)  # 0xF4ACFB13, as in AUTOSAR profile 4
+CRC64 = reflected_table(0xC96C5795D7870F42)  # ECMA-182, as in AUTOSAR profile 7
+
+
+def reflected(table, data, width):
+    value = ones = (1 << width) - 1
+    for byte in data:
+        value = (value >> 8) ^ table[(value ^ byte) & 0xFF]
+    return value ^ ones
+
+
 def crc8_2f(data, value=0xFF):
     """CRC-8 with the polynomial 0x2F, as in AUTOSAR profile 2."""
     for byte in data:
@@ -97,7 +118,84 @@ class P05:
         data[0:2] = cls.crc(data, rule).to_bytes(2, "little")
 
 
-E2E = {"P01": P01, "P02": P02, "P05": P05}
+class P06:
+    """CRC-16 in bytes 0 and 1, length in 2 and 3, counter in 4, all big-endian; the data id behind the data, high byte first."""
+
+    period = 256
+
+    @staticmethod
+    def crc(data, rule):
+        return crc16(bytes(data[2:]) + rule["data_id"].to_bytes(2, "big"))
+
+    @classmethod
+    def holds(cls, data, rule):
+        return cls.crc(data, rule).to_bytes(2, "big") == data[0:2] and int.from_bytes(data[2:4], "big") == len(data)
+
+    @staticmethod
+    def counter(data):
+        return data[4]
+
+    @classmethod
+    def protect(cls, data, rule, counter):
+        data[2:4], data[4] = len(data).to_bytes(2, "big"), counter
+        data[0:2] = cls.crc(data, rule).to_bytes(2, "big")
+
+
+class P04:
+    """Length, counter, data id and CRC-32 in bytes 0, 2, 4 and 8, all big-endian."""
+
+    period = 1 << 16
+
+    @staticmethod
+    def crc(data):
+        return reflected(CRC32, bytes(data[:8]) + bytes(data[12:]), 32)
+
+    @classmethod
+    def holds(cls, data, rule):
+        ours = int.from_bytes(data[0:2], "big") == len(data) and int.from_bytes(data[4:8], "big") == rule["data_id"]
+        return ours and cls.crc(data) == int.from_bytes(data[8:12], "big")
+
+    @staticmethod
+    def counter(data):
+        return int.from_bytes(data[2:4], "big")
+
+    @classmethod
+    def protect(cls, data, rule, counter):
+        data[0:2], data[2:4] = len(data).to_bytes(2, "big"), counter.to_bytes(2, "big")
+        data[4:8] = rule["data_id"].to_bytes(4, "big")
+        data[8:12] = cls.crc(data).to_bytes(4, "big")
+
+
+class P07:
+    """CRC-64, length, counter and data id in bytes 0, 8, 12 and 16, all big-endian."""
+
+    period = 1 << 32
+
+    @staticmethod
+    def crc(data):
+        return reflected(CRC64, bytes(data[8:]), 64)
+
+    @classmethod
+    def holds(cls, data, rule):
+        ours = int.from_bytes(data[8:12], "big") == len(data) and int.from_bytes(data[16:20], "big") == rule["data_id"]
+        return ours and cls.crc(data) == int.from_bytes(data[0:8], "big")
+
+    @staticmethod
+    def counter(data):
+        return int.from_bytes(data[12:16], "big")
+
+    @classmethod
+    def protect(cls, data, rule, counter):
+        data[8:12], data[12:16] = len(data).to_bytes(4, "big"), counter.to_bytes(4, "big")
+        data[16:20] = rule["data_id"].to_bytes(4, "big")
+        data[0:8] = cls.crc(data).to_bytes(8, "big")
+
+
+class P11(P01):
+    """As profile 1, with the data id in both bytes."""
+
+
+E2E = {"P01": P01, "P02": P02, "P04": P04, "P05": P05, "P06": P06, "P07": P07, "P11": P11}
 
 
 class Message:
@@ -119,7 +217,12 @@ class Message:
                 *(start, (1 << bits) - 1, signal["big"], bits if signal["signed"] else 0),
                 *(signal["scale"], signal["offset"], signal["page"]),
             )
-        self.pages = sorted({s[6] for s in self.signals.values() if s[6] is not None})
+        self.pages = self.declared = sorted({s[6] for s in self.signals.values() if s[6] is not None})
+
+    def leave_out(self, pages, besides):
+        """Go round without some pages, and with some that are not declared."""
+        if self.declared:
+            self.pages = sorted({*self.declared, *besides} - set(pages))
 
     def unpack(self, data):
         little, big = int.from_bytes(data, "little"), int.from_bytes(data[: self.length], "big")

@@ -13,15 +13,24 @@ NEVER_SENT = ()
 SENT_CRC_XOR = 0
 SENT_COUNTER_STEP = 1
 SENT_LENGTH = {}  # message -> length where it differs from the matrix
+SENT_FLAGS_XOR = {}  # message -> flags of its frames (2 extended, 4 FD, 8 bit rate switch) that differ from the matrix
+PAGES_NEVER_SENT = ()  # of multiplexed messages
+PAGES_BESIDES = ()
 EXTRA_MESSAGE_ID = None
 UNUSED_BITS = {}  # message -> ORed into its last byte
 
 CHECK_CRC = True
 CHECK_COUNTER = True
+MOST_COUNTER_STEP = 2  # MaxDeltaCounter
+ACCEPTED_DATA_IDS_OF = ()  # other messages whose data ids are believed too
 TIMEOUT_MS = {"EgoMotion": 100, "ObjectList": 130, "LaneModel": 130}
 HEAL_MS = 100
 ACCEPT_SHORT_FRAMES = False
 ACCEPT_REMOTE_FRAMES = False
+ACCEPT_OTHER_FORMAT = False  # CAN FD where the matrix says classic, and the other way round
+MOST_FRAMES_PER_TICK = None  # more of them, and it sends nothing any more
+BUS_OFF_RECOVERY_MS = 50
+SILENT_WHEN_PASSIVE = False
 MUTED = ("AssistState",)
 MUTE_ON_UNKNOWN_MS = 0  # how long these messages stay away after an unknown identifier
 
@@ -88,6 +97,10 @@ BSD_REAR_M = 3.5
 BSD_DELAY_MS = 0
 BSD_OVERTAKEN_DELAY_MS = 0  # for those who fall behind
 BSD_MIN_KMH = 20.0
+
+STOPPED_BY_EMPTY_FRAME = False
+SILENCED_BY_OWN_ID = False
+UDS = {}  # what the diagnostic server differs in: see common/diagnostics.py, services.py, transport.py
 
 PANIC_AT_MS = None
 REBOOT_AT_MS = None

@@ -60,8 +60,9 @@ class Loader:
         sent, lines = self.first, self.lines
         self.first, self.lines = [], []
         for _, identifier, flags, data in frames:
-            if self.boots is None and self.server.is_mine(identifier, bool(flags & 2)):  # else it is on its way out
-                sent += self.server.receive(now, data)
+            how = self.server.is_mine(identifier, bool(flags & 2))
+            if self.boots is None and how:  # else it is on its way out
+                sent += self.server.receive(now, data, how)
         sent += self.server.step(now)
         if self.boots and now >= self.started_ns + BOOT_MS * MS:
             self.leaves = ("boot", self.flash.image(self.boots))

@@ -6,6 +6,7 @@ from harness.ports import BRS, EXT, FD, RTR
 
 TAIL = 1 + 1 + 1 + 7 + 3  # CRC delimiter, ACK slot and delimiter, end of frame, intermission
 DLC = {**{n: n for n in range(9)}, 12: 9, 16: 10, 20: 11, 24: 12, 32: 13, 48: 14, 64: 15}
+RECOVERY_BITS = 128 * 11  # that a sender waits off the bus (ISO 11898-1:2015, 12.1.4.4)
 ERROR_FRAME_BITS = 6 + 6 + 8 + 3  # flag, superposed flag, delimiter, intermission
 
 
