@@ -3,17 +3,57 @@
 python -m tools.lanes LANE... [-- PYTEST OPTION...]
 """
 
+import datetime
+import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import digests
+
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "lanes.json"
 COUNTS = re.compile(r"^=* ?(\d+ [a-z]+(?:, \d+ [a-z]+)*) in [\d.]+s")
+LIMITS_S = {  # lane: the seconds after which it is ended, and after which one of its tests is
+    "unit": (400, 60),
+    "smoke": (300, 250),
+    "realtime": (2400, 900),
+    "bench": (2400, 900),
+    "guests": (2400, 900),
+    "containers": (1800, 900),
+    "boards": (2400, 1800),
+    "network": (1800, 900),
+    "proofs": (3600, 1800),
+}
+BESIDE = {"unit", "proofs"}  # lanes whose tests use no clock of the host: two at a time
+EVERYTHING = (
+    "harness",
+    "adapters",
+    "test_suites",
+    "dbc",
+    "registry",
+    "rigs",
+    "reports",
+    "store",
+    "programme",
+    "publication",
+)
+COVERS = {
+    "realtime": ("harness", "adapters", "test_suites", "dbc", "rigs/ecus", "rigs/hub.yaml", "tests/realtime"),
+    "bench": ("harness", "adapters", "rigs/desk", "rigs/ecus", "tests/bench"),
+    "guests": ("harness", "adapters", "rigs/kernels", "rigs/vcan.yaml", "tests/guests"),
+    "containers": ("harness", "adapters", "rigs/dockerd.py", "rigs/container.yaml", "tests/containers"),
+    "boards": ("harness", "adapters", "rigs/images", "rigs/ecus", "tests/boards"),
+    "network": ("reports", "store", "publication", "pyproject.toml", "tests/network"),
+    "proofs": (*EVERYTHING, "tests/proofs"),
+}  # what a lane's result is about; where that has changed since, it is stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,82 +64,102 @@ class Lane:
     limit_s: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a lane ended: its exit code (124: it took too long), pytest's counts, its seconds."""
+
+    lane: str
+    code: int
+    counts: str
+    seconds: float
+
+    def row(self) -> str:
+        said = "green" if self.code == 0 else f"red, exit code {self.code}"
+        if self.code == 124:
+            said = f"red, ended after {LANES[self.lane].limit_s} s, its limit"
+        return f"{self.lane:<11}{said:<34}{self.seconds:6.0f} s   {self.counts}"
+
+
 def python(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *words)
 
 
-def files(*names: str) -> tuple[str, ...]:
-    return tuple(f"tests/{name}.py" for name in names)
+def pytest_of(lane: str) -> tuple[str, ...]:
+    """Return the command that runs a lane: its folder, in the order of its files."""
+    workers = ("-n", "2", "--dist", "loadscope") if lane in BESIDE else ()
+    options = ("-q", "--durations=10", "-p", "no:randomly", f"--timeout={LIMITS_S[lane][1]}")
+    return python("pytest", *options, *workers, f"tests/{lane}")
 
 
-UNIT = files(
-    "test_annex", "test_architecture", "test_asc", "test_blf", "test_certificate", "test_closed_loop", "test_compare", "test_console",
-    "test_diagnostics", "test_doctests", "test_exchange", "test_formats", "test_inheritance", "test_intake", "test_logs", "test_odx",
-    "test_plant", "test_programme", "test_programme_malice", "test_protection", "test_publish", "test_ready", "test_scenario",
-    "test_scenario_page", "test_signals", "test_simulation", "test_store", "test_timestamp", "test_trouble_page", "test_waivers",
-)  # fmt: skip
-PRELOAD = "test_a_python_can_program_sees_the_same_on_the_hub_as_on_a_kernel[--preload]"
-TESTS = {
-    "unit": ("-n", "2", "--dist", "loadscope", *UNIT),
-    "smoke": (f"tests/test_vcan.py::{PRELOAD}", "tests/test_vcan.py::test_what_preload_lacks_it_says"),
-    "realtime": files(
-        "contracts/test_ports", "test_can_bench", "test_ci", "test_cli", "test_descendants", "test_docs", "test_doip", "test_hub",
-        "test_realtime", "test_uds",
-    ),
-    "bench": files(
-        "test_bench_faults", "test_desk", "test_golden", "test_holding", "test_leases", "test_power", "test_rig_new", "test_serial"
-    ),
-    "guests": files("test_campaign", "test_vcan"),
-    "containers": files("test_containers", "test_images"),
-    "boards": files("test_boards", "test_emulated", "test_flashers", "test_image_builds", "test_native", "test_virtual"),
-    "network": files(
-        "test_hsm", "test_pdf", "test_reports", "test_site_browser", "test_store_registry", "test_wheel"
-    ),
-    "proofs": files("test_driving", "test_judge_log", "test_mutants", "test_pipeline", "test_store_crashes", "test_sweep"),
-}  # fmt: skip
-LIMITS_S = {"unit": 400, "smoke": 200, "realtime": 2400, "proofs": 3600}
 LANES = {
     "lint": Lane(commands=(python("ruff", "check", "."), python("ruff", "format", "--check", ".")), limit_s=60),
     "types": Lane(commands=(python("mypy"),), limit_s=200),
-    **{
-        name: Lane(commands=(python("pytest", "-q", "--durations=10", *tests),), limit_s=LIMITS_S.get(name, 1800))
-        for name, tests in TESTS.items()
-    },
+    **{lane: Lane(commands=(pytest_of(lane),), limit_s=limits[0]) for lane, limits in LIMITS_S.items()},
 }
 
 
-def run(command: Sequence[str], limit_s: float, tell: Callable[[str], object] = print) -> tuple[int, str]:
-    """Run a command in a group of its own, telling its lines; return its exit code and pytest's counts. 124: it took too long."""
-    deadline = time.monotonic() + limit_s
+def run(command: Sequence[str], limit_s: float) -> tuple[int, str]:
+    """Run a command under its limit, showing what it says; return its exit code and pytest's counts."""
     process = subprocess.Popen(
         ["timeout", "--kill-after=10", str(limit_s), *command],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1,
     )  # fmt: skip
     counts = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        tell(line.rstrip("\n"))
+    for line in process.stdout or ():
+        print(line, end="", flush=True)
         found = COUNTS.match(line)
         counts = found[1] if found else counts
-    code = process.wait()
-    return (124 if time.monotonic() >= deadline and code else code), counts
+    return process.wait(), counts
 
 
-def outcome(code: int, limit_s: int) -> str:
-    if code == 124:
-        return f"ended after {limit_s} s, its limit"
-    return "green" if code == 0 else f"red, exit code {code}"
-
-
-def run_lane(name: str, options: Sequence[str]) -> tuple[bool, str]:
-    """Run a lane to its end, or to the end of its first red command; return whether it is green, and its row."""
-    lane, began = LANES[name], time.monotonic()
+def run_lane(name: str, options: Sequence[str]) -> Result:
+    """Run a lane to its end, or to the end of its first red command."""
+    lane, began, counts, code = LANES[name], time.monotonic(), "", 0
     print(f"\n---- {name}", flush=True)
     for command in lane.commands:
-        code, counts = run([*command, *(options if name in TESTS else ())], lane.limit_s)
+        code, counts = run([*command, *(options if name in LIMITS_S else ())], lane.limit_s)
         if code:
             break
-    return code == 0, f"{name:<11}{outcome(code, lane.limit_s):<34}{time.monotonic() - began:6.0f} s   {counts}"
+    return Result(lane=name, code=code, counts=counts, seconds=time.monotonic() - began)
+
+
+# ---------------------------------------------------------------- what is kept of slow lanes
+
+
+def kept() -> dict[str, dict[str, str]]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+
+
+def digest(lane: str) -> str:
+    return digests.of_files(digests.files_of((*COVERS[lane], "tests/support")))[:16]
+
+
+def keep(result: Result) -> None:
+    """Write a slow lane's result down, with the digest of what it is about."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    row = {"counts": result.counts, "digest": digest(result.lane), "seconds": f"{result.seconds:.0f}", "date": today}
+    rows = {**kept(), result.lane: row}
+    RESULTS.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n", encoding="utf-8")
+
+
+def stale() -> list[str]:
+    """Return a line for each slow lane whose last green result is not of these sources."""
+    rows = kept()
+    changed = [lane for lane in COVERS if lane not in rows or rows[lane]["digest"] != digest(lane)]
+    return [
+        f"{lane} (changed since {rows[lane]['date']})" if lane in rows else f"{lane} (no result)" for lane in changed
+    ]
+
+
+def report(results: Sequence[Result], tries: Counter[str], lanes_s: float) -> None:
+    """Print a row for each lane, the times, the lanes that are stale, and last the tries of real time."""
+    make_s = time.time() - float(os.environ.get("LANES_SINCE") or time.time())
+    print("\n" + "\n".join(result.row() for result in results))
+    print(f"{'installation':<45}{max(0.0, make_s - lanes_s):6.0f} s\n{'lanes':<45}{lanes_s:6.0f} s")
+    if waiting := stale():
+        print("stale: " + "; ".join(waiting))
+    if tries:
+        print(f"in real time: {tries.total()} certifications, {tries['void']} void")
 
 
 def main(words: Sequence[str]) -> int:
@@ -110,13 +170,15 @@ def main(words: Sequence[str]) -> int:
         print(f"unknown lanes: {', '.join(unknown) or '(none given)'}; there are {', '.join(LANES)}", file=sys.stderr)
         return 2
     began, results = time.monotonic(), []
-    for name in names:
-        results.append(run_lane(name, options))
-    print("\n" + "\n".join(row for _, row in results))
-    lanes_s = time.monotonic() - began
-    make_s = time.time() - float(os.environ.get("LANES_SINCE") or time.time())
-    print(f"{'installation':<45}{max(0.0, make_s - lanes_s):6.0f} s\n{'lanes':<45}{lanes_s:6.0f} s")
-    return 0 if all(green for green, _ in results) else 1
+    with tempfile.NamedTemporaryFile("r", prefix="lanes-") as tried:
+        os.environ["LANES_TRIES"] = tried.name
+        for name in names:
+            results.append(run_lane(name, options))
+            if name in COVERS and results[-1].code == 0 and not options:
+                keep(results[-1])
+        tries = Counter(line.partition("\t")[0] for line in tried)
+    report(results, tries, time.monotonic() - began)
+    return 1 if any(result.code for result in results) else 0
 
 
 if __name__ == "__main__":
