@@ -14,7 +14,7 @@ PACKAGES := gcc iproute2 qemu-system-arm ser2net socat tftpd-hpa u-boot-qemu \
 LANES := realtime bench guests containers boards network proofs
 LANES_SINCE := $(shell date +%s)
 
-.PHONY: constraints certify campaign test test-all $(LANES:%=test-%) packages bench dockerd mutants scenarios clean
+.PHONY: constraints release-check certify campaign test test-all $(LANES:%=test-%) packages bench dockerd mutants scenarios clean
 
 certify: $(VENV)/for-use  ## certify the reference ECUs of two vendors on the simulated rig; reports and matrix
 	$(BIN)/shipei demo
@@ -32,6 +32,9 @@ test-all: $(VENV)/for-lanes  ## every lane, one after another; the slow ones nee
 
 $(LANES:%=test-%): $(VENV)/for-lanes  ## one slow lane
 	$(BIN)/python -m tools.lanes $(@:test-%=%)
+
+release-check: test-all      ## every lane green, and no result stale: of lanes as of defective builds
+	$(BIN)/python -m tools.lanes --stale
 
 packages:                    ## Debian, as root: what the tests of benches need beside Python
 	apt-get update -q

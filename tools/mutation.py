@@ -1,15 +1,16 @@
 """Certify every defective build and twin of the reference ECUs; write who catches whom into docs/mutants.md and mutants.json.
 
-python -m tools.mutation [LINE...]: resumes where it was stopped; what has a result for the same inputs is not run again.
+python -m tools.mutation [--check] [LINE...]: certifies what is stale only, two builds at a time, and resumes where it was stopped. AREA=AEB,CAN in the
+environment takes the builds of these areas alone; --check says what is stale, and certifies nothing.
 """
 
-import ast
 import hashlib
 import json
 import os
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import cache
 from multiprocessing import SimpleQueue
 from pathlib import Path
@@ -17,99 +18,144 @@ from pathlib import Path
 import yaml
 from rich.progress import track
 
-from harness import certify, plan, shape
+from harness import certify, plan, shape, suite
 from harness.model import Outcome
 from harness.paths import DBC, ECUS, REGISTRY, RIGS, ROOT, SUITES
 from rigs.ecus import build
+from tools import digests
 
 LINES = ("cockpit", "driving_assistance")
 TABLE, PAGE = ROOT / "docs" / "mutants.json", ROOT / "docs" / "mutants.md"
 RIG = RIGS / "sim.yaml"
 KEPT = ROOT / "runs" / "mutants"
-ELSEWHERE = ("defects.yaml", "requirements.yaml")  # beside each result; in the plan
-ENTRIES = ("harness/pytest_plugin.py", "harness/judge.py", "harness/run.py")
+AT_A_TIME = 2
+LEVELS = ("mandatory", "conditional", "recommended")
+VERDICT_MODULES = (
+    *(f"adapters/{name}.py" for name in ("can_simulated", "simulation", "stepper")),
+    *(
+        f"harness/{name}.py"
+        for name in (
+            "bench", "blame", "certify", "closed_loop", "console", "declared_diagnostics", "declared_flashing", "drive", "frame_bits", "identity",
+            "interface", "isotp", "judge", "logged", "marks", "model", "network", "operated", "packing", "plan", "plant", "ports", "programmer",
+            "protection", "pytest_plugin", "record", "rig", "run", "scenario", "seen", "sensing", "shape", "signals", "signatures", "stimulated",
+            "submission", "suite", "tester", "trace", "vehicle", "verdicts", "vss",
+        )
+    ),
+)  # fmt: skip  # what a simulated verdict goes through; tests/unit/test_mutation.py holds it against the imports
+NO_PART = {
+    "adapters/confine.py": "keeps a process in bounds",
+    "harness/certificate.py": "signs what was decided",
+    "harness/compare.py": "holds verdicts against each other",
+    "harness/descendants.py": "ends processes",
+    "harness/errors.py": "words",
+    "harness/guard.py": "leaves a bench safe",
+    "harness/holding.py": "who has a bench",
+    "harness/images.py": "container images",
+    "harness/paths.py": "where things lie",
+    "harness/priority.py": "niceness",
+    "harness/qualify.py": "golden checks",
+}  # imported too, without a part in a simulated verdict
 
 
+@cache
 def defects(line):
     return yaml.safe_load((ECUS / line / "defects.yaml").read_text(encoding="utf-8"))
 
 
+def area(requirement):
+    """The first word of a requirement's id: AEB, CAN, UDS."""
+    return requirement.partition("-")[0]
+
+
+@cache
 def cases(line):
-    """Name -> (constants, the requirements that must fail), the reference first."""
-    found = {"reference": ({}, [])}
+    """Name -> (constants, the requirements that must fail, the areas that it is certified in), the reference first, in every area."""
+    found = {"reference": ({}, [], None)}
     for one in defects(line):
         shared = one.get("with", {})
-        found[one["name"]] = ({**shared, one["constant"]: one["defect"]}, sorted(one["fails"]))
+        areas = sorted({area(r) for r in one["fails"]})
+        found[one["name"]] = ({**shared, one["constant"]: one["defect"]}, sorted(one["fails"]), areas)
         if "twin" in one:
-            found[f"{one['name']}, twin"] = ({**shared, one["constant"]: one["twin"]}, [])
+            found[f"{one['name']}, twin"] = ({**shared, one["constant"]: one["twin"]}, [], areas)
     return found
+
+
+def chosen(line):
+    """The cases that AREA in the environment asks for; without it all."""
+    wanted = {a for a in os.environ.get("AREA", "").split(",") if a}
+    return {name: case for name, case in cases(line).items() if not wanted or wanted & set(case[2] or ())}
 
 
 # ---------------------------------------------------------------- what a result depends on
 
 
-def modules():
-    """The modules of ours that a simulated verdict goes through: what the entries and the rig name, and what that imports."""
-    ports = yaml.safe_load(RIG.read_text(encoding="utf-8"))["ports"].values()
-    adapters = {ROOT / (port["use"].partition(":")[0].replace(".", "/") + ".py") for port in ports}
-    waiting = [ROOT / e for e in ENTRIES] + sorted(adapters)
-    found = set()
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [a.name for a in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-            waiting += [p for n in names if (p := ROOT / (n.replace(".", "/") + ".py")).is_file()]
-    return sorted(p for p in found if p.is_relative_to(ROOT / "harness") or p.is_relative_to(ROOT / "adapters"))
-
-
-def digest(line):
-    """One digest of everything that a line's results depend on, but for the constants of each build: those are kept beside it.
-
-    Of requirements and profiles, what is planned for the line.
-    """
-    files = [*modules(), RIG, ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*"))]
-    for folder in (ECUS / "common", ECUS / line, SUITES / "common", SUITES / line):
-        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name not in ELSEWHERE)
-    found = hashlib.sha256(planned(line))
-    for file in files:
-        if file.is_file():
-            found.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return found.hexdigest()
+@cache
+def shared(line):
+    """The digest of what decides every result of a line: the modules that verdicts go through, the builds' sources, the rig."""
+    files = [ROOT / name for name in VERDICT_MODULES]
+    files += [RIG, ECUS / "build.py", *sorted(REGISTRY.glob("*.yaml")), *sorted(DBC.glob("*")), SUITES / "__init__.py"]
+    for folder in (ECUS / "common", ECUS / line):
+        files += sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.name != "defects.yaml")
+    return digests.of_files(f for f in files if f.is_file())
 
 
 @cache
 def planned(line):
-    """The requirements of a line's plan, every figure of them settled."""
+    """The requirements of a line's plan, every figure of them settled; and the run's own figures."""
     with tempfile.TemporaryDirectory(prefix="shipei-mutant-") as folder:
         made = plan.make(build.build(Path(folder) / "submission", ecu=f"{line}-a"), RIG)
-    limits = [made.limit_s, made.ready_s, made.effort]
-    return json.dumps([shape.dump(made.requirements), limits], sort_keys=True).encode()
+    return tuple(made.requirements), (made.limit_s, made.ready_s, made.effort)
+
+
+@cache
+def test_digest(file):
+    return digests.of_file(SUITES / file)
+
+
+@cache
+def of_areas(line, areas):
+    """The digest of the requirements of some areas, and of the tests that measure them; None: of all areas."""
+    requirements, figures = planned(line)
+    asked = [p for p in requirements if areas is None or area(p.requirement.id) in areas]
+    tests = sorted({test.partition("::")[0] for p in asked for test in p.tests})
+    content = [shape.dump(tuple(asked)), figures, [(test, test_digest(test)) for test in tests]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def key(line, name):
+    """What decides a result, as one digest: another key, another result may come."""
+    constants, _, areas = cases(line)[name]
+    content = [shared(line), of_areas(line, None if areas is None else tuple(areas)), constants]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stale(line):
+    """The cases whose result in the table is of something else, or is missing."""
+    rows = table().get(line, {}).get("results", {})
+    return [name for name in cases(line) if rows.get(name, {}).get("key") != key(line, name)]
 
 
 # ---------------------------------------------------------------- certify
 
 
+def profile_of(line, areas, file):
+    """Write the line's profile, narrowed to some areas; None: all of it."""
+    whole = suite.load_profile(suite.profile_file(f"{line.replace('_', '-')}-1.0"))
+    narrowed = {level: tuple(r for r in getattr(whole, level) if areas is None or area(r) in areas) for level in LEVELS}
+    file.write_text(yaml.safe_dump(shape.dump(replace(whole, **narrowed)), sort_keys=False), encoding="utf-8")
+    return file
+
+
 def outcome_of(line, name):
     """Build, certify, say: decision, the requirements that did not pass with their outcomes, faults."""
-    constants, _ = cases(line)[name]
+    constants, _, areas = cases(line)[name]
     with tempfile.TemporaryDirectory(prefix="shipei-mutant-") as folder:
         built = build.build(Path(folder) / "submission", constants, ecu=f"{line}-a")
-        verdict = certify.certify(built, "sim", Path(folder) / "runs").verdict
+        profile = profile_of(line, areas, Path(folder) / "profile.yaml")
+        verdict = certify.certify(built, "sim", Path(folder) / "runs", profile=str(profile)).verdict
     others = {j.requirement: j.outcome.value for j in verdict.requirements if j.outcome is not Outcome.PASS}
     found = {"decision": verdict.decision.value, "others": dict(sorted(others.items())), "faults": list(verdict.faults)}
-    return {"constants": constants, **found}
-
-
-def short(constants):
-    """A build's constants as a part of a file's name."""
-    return hashlib.sha256(json.dumps(constants, sort_keys=True).encode()).hexdigest()[:8]
+    return {"key": key(line, name), "constants": constants, **found}
 
 
 def have_a_cpu(cpus):
@@ -120,21 +166,22 @@ def have_a_cpu(cpus):
 
 
 def results(line, names):
-    """The results of some cases, from the last time where nothing that they depend on has changed since."""
-    folder = KEPT / digest(line)[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / f"{line}-{name.replace(', ', '-')}-{short(cases(line)[name][0])}.json" for name in names}
+    """Certify some cases and yield (name, result) as they come; a result of the same key from before is taken as it is."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    files = {name: KEPT / f"{line}-{name.replace(', ', '-')}-{key(line, name)}.json" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
+    yield from ((name, json.loads(file.read_text(encoding="utf-8"))) for name, file in files.items() if file.is_file())
     cpus = SimpleQueue()
-    for cpu in range(os.cpu_count()):
+    for cpu in range(AT_A_TIME):
         cpus.put(cpu)
-    with ProcessPoolExecutor(os.cpu_count(), initializer=have_a_cpu, initargs=(cpus,)) as pool:
+    with ProcessPoolExecutor(AT_A_TIME, initializer=have_a_cpu, initargs=(cpus,)) as pool:
         running = {pool.submit(outcome_of, line, name): name for name in missing}
         for future in track(as_completed(running), line, len(running), disable=not sys.stderr.isatty()):
-            part = files[running[future]].with_suffix(".part")
-            part.write_text(json.dumps(future.result()), encoding="utf-8")
-            part.replace(files[running[future]])
-    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+            name, result = running[future], future.result()
+            part = files[name].with_suffix(".part")
+            part.write_text(json.dumps(result), encoding="utf-8")
+            part.replace(files[name])
+            yield name, result
 
 
 # ---------------------------------------------------------------- the table
@@ -145,8 +192,8 @@ def page(table):
     out = ["# Defective builds, and who catches them", ""]
     out += [
         "Each build of a reference ECU differs in one constant, by about the smallest amount that breaks a limit; a twin just inside the",
-        "limit must be certified. Generated by `make mutants` in simulated time; CI checks that nothing it depends on has changed since,",
-        "and certifies a part of them again that changes from day to day.",
+        "limit must be certified. The reference is certified by the whole profile, a build and its twin by the requirements of the areas in",
+        "which the build fails. Generated by `make mutants` in simulated time; `make test` says which entries something has changed for since.",
         "",
     ]
     for line, found in table.items():
@@ -154,12 +201,14 @@ def page(table):
         out += [
             f"## {line.replace('_', ' ')}",
             "",
-            f"inputs `{found['inputs'][:16]}`, {len(found['results'])} builds",
+            f"{len(found['results'])} builds",
             "",
         ]
         out += ["| build | constant | defect | fails, exactly | twin | twin is |", "|---|---|---|---|---|---|"]
         for name, d in told.items():
-            result, twin = found["results"][name], found["results"].get(f"{name}, twin")
+            result, twin = found["results"].get(name), found["results"].get(f"{name}, twin")
+            if result is None:
+                continue
             fails = ", ".join(f"{r}" + ("" if o == "fail" else f" ({o})") for r, o in result["others"].items())
             defect, inside = (f"`{d[k]}`".replace("|", "\\|") if k in d else "" for k in ("defect", "twin"))
             out.append(
@@ -168,7 +217,7 @@ def page(table):
         out += ["", "| requirement | catches |", "|---|---|"]
         caught = {}
         for name in told:
-            for requirement in found["results"][name]["others"]:
+            for requirement in found["results"].get(name, {"others": ()})["others"]:
                 caught.setdefault(requirement, []).append(name)
         out += [f"| {r} | {', '.join(names)} |" for r, names in sorted(caught.items())]
         out.append("")
@@ -177,28 +226,48 @@ def page(table):
 
 def unexpected(line, found):
     """Where a result is not what the defects' file says."""
-    for name, (constants, fails) in cases(line).items():
-        result = found[name]
-        if result["constants"] != constants:
-            yield f"{line}: {name}: the result is of {result['constants']}, not of {constants}"
-        wanted = dict.fromkeys(fails, "fail")
-        if result["others"] != wanted or result["faults"]:
-            yield f"{line}: {name}: expected {wanted}, got {result['others']} {result['faults']}"
+    for name, (constants, fails, _) in cases(line).items():
+        if (result := found.get(name)) is None or result["constants"] != constants:
+            continue  # stale, or not made yet
+        if result["others"] != dict.fromkeys(fails, "fail") or result["faults"]:
+            yield f"{line}: {name}: expected {fails}, got {result['decision']} {result['others']} {result['faults']}"
 
 
-def main(lines):
-    table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
-    wrong = []
-    for line in lines:
-        found = results(line, list(cases(line)))
-        table[line] = {"inputs": digest(line), "results": found}
-        wrong += unexpected(line, found)
-    table = {line: table[line] for line in LINES if line in table}
-    TABLE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(table), encoding="utf-8")
-    print("\n".join(wrong) or f"as expected: {sum(len(t['results']) for t in table.values())} builds")
+def table():
+    return json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
+
+
+def said_stale():
+    """One line on the entries that are stale, and how to make them; empty where none is."""
+    waiting = {line: stale(line) for line in LINES}
+    areas = sorted({a for line in LINES for n in waiting[line] for a in cases(line)[n][2] or ("(references)",)})
+    count, whole = sum(map(len, waiting.values())), sum(len(cases(line)) for line in LINES)
+    return f"defective builds: {count} of {whole} results are stale (make mutants): {', '.join(areas)}" if count else ""
+
+
+def keep(line, found):
+    """Put results into the table, in the order of the cases; what is no case any more goes."""
+    whole = table()
+    rows = {**whole.get(line, {}).get("results", {}), **found}
+    whole[line] = {"results": {name: rows[name] for name in cases(line) if name in rows}}
+    TABLE.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(words):
+    if "--check" in words:
+        print(said_stale() or "defective builds: every result is of these sources")
+        return 1 if said_stale() else 0
+    wrong, made = [], 0
+    for line in words or LINES:
+        names = set(stale(line)) & set(chosen(line))
+        found = dict(results(line, sorted(names)))
+        keep(line, found)
+        made += len(found)
+        wrong += unexpected(line, table()[line]["results"])
+    PAGE.write_text(page(table()), encoding="utf-8")
+    print("\n".join(wrong) or f"as expected: {made} builds certified anew; {said_stale() or 'none is stale'}")
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or LINES))
+    sys.exit(main(sys.argv[1:]))
