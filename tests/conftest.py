@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.promises import CPU_S, LONG, Broken, Watch, named_in
 
@@ -16,10 +18,16 @@ SLOW: list[str] = []
 USED = pytest.StashKey[float]()
 
 
+settings.register_profile("lanes", derandomize=True, database=None, deadline=None)
+settings.load_profile("lanes")
+
+
 def pytest_configure(config):
     """Folders of our own for all that a program keeps for its user; what was downloaded stays from run to run."""
     if hasattr(config, "workerinput"):  # of xdist: in the folder of who started it
-        WATCH.start(Path(os.environ["TMPDIR"]))
+        home = Path(os.environ["TMPDIR"])
+        set_hypothesis_home_dir(home)
+        WATCH.start(home)
         return
     home = Path(tempfile.mkdtemp(prefix="sp-"))  # short: sockets lie in it
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
@@ -27,6 +35,7 @@ def pytest_configure(config):
         os.environ[f"XDG_{kind}_HOME"] = str(home / kind.lower())
     os.environ.setdefault("XDG_CACHE_HOME", str(Path(tempfile.gettempdir()) / f"shipei-tests-{os.getuid()}"))
     os.environ["TMPDIR"] = tempfile.tempdir = str(home)
+    set_hypothesis_home_dir(home)
     WATCH.start(home)
 
 

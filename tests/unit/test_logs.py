@@ -2,7 +2,6 @@
 
 import json
 import random
-from contextlib import suppress
 
 import can
 import numpy as np
@@ -192,7 +191,7 @@ def test_info_convert_and_decode(tmp_path, capsys):
     assert (code, found["frames"], found["out_of_order"]) == (0, 11, 1)
     assert found["channels"][0]["channel"] == "body"
     assert "line 12" in found["lost"][0]
-    for ending in ("blf", "asc", "csv", "log", "mf4"):
+    for ending in ("blf", "asc", "csv", "log"):
         to = tmp_path / f"b.{ending}"
         assert shipei(capsys, "trace", "convert", tmp_path / "a.log", to, "--json")[0] == 0
         assert len(logs.read(to).rows) == 11
@@ -206,37 +205,6 @@ def test_info_convert_and_decode(tmp_path, capsys):
     (signal,) = json.loads(out)["signals"]
     assert (signal["count"], signal["last"]) == (10, "Valid")
     assert (tmp_path / "v.csv").read_text().splitlines()[1] == "0.500000000,VehicleMotion,SpeedValid,1"
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")  # of asammdf
-def test_mf4_comes_back_and_a_damaged_one_is_told(tmp_path, capsys, monkeypatch):
-    rows = np.zeros(40, ROW)
-    rows["time_ns"], rows["length"] = np.arange(40) * 10_000_000, 8
-    rows["id"], rows["channel"] = 0x100 + np.arange(40), np.arange(40) % 2
-    rows["flags"][::4], rows["flags"][1::4] = EXT, FD | BRS
-    rows["data"][:, :8] = np.arange(40)[:, None]
-    file = tmp_path / "a.mf4"
-    logs.write(Log(rows=rows, channels=("a", "b")), file)
-    back = logs.read(file).rows
-    for column in ("id", "flags", "length", "data"):
-        assert (back[column] == rows[column]).all(), column
-    assert np.abs(np.diff(back["time_ns"]) - 10_000_000).max() < 1000
-    whole, chance = file.read_bytes(), random.Random(1)
-    capsys.readouterr()
-    for size in (0, 10, 64, 200, len(whole) // 2, len(whole) - 50):
-        file.write_bytes(whole[:size])
-        with pytest.raises(BadInput, match=r"a\.mf4: after 0 frames: "):
-            logs.read(file)
-    for _ in range(20):
-        changed = bytearray(whole)
-        changed[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
-        file.write_bytes(bytes(changed))
-        with suppress(BadInput):
-            logs.read(file)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"MF4 needs asammdf: pip install 'shipei\[mf4\]'"):
-        logs.read(file)
 
 
 def test_signals_are_drawn_over_time(tmp_path, capsys):
