@@ -37,7 +37,10 @@ def here(tmp_path, submission):
     """A desk, and a rig file of it that names the golden item."""
     with desk(tmp_path / "bench") as found:
         golden = {"submission": str(submission), "check": ["COCKPIT-GEAR"]}
-        impatient = ("adapters.flash_uds:UdsFlasher", "adapters.flash_uds:UdsFlasher\n    boot_s: 3.0\n    attempts: 1")
+        impatient = (
+            "adapters.flash_uds:UdsFlasher",
+            "adapters.flash_uds:UdsFlasher\n    boot_s: 15.0\n    attempts: 2",
+        )
         found.rig = found.edit(impatient, ("+", f"golden: {json.dumps(golden)}\n"), name="golden")
         yield found
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from harness.errors import RigError
 from harness.paths import ROOT, memory_of_rig
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -72,12 +72,20 @@ from harness import holding, rig
 file = Path({str(file)!r})
 with holding.held(rig.load(file), file, "another run"):
     print("mine", flush=True)
-    time.sleep(1.5)
+    sys.stdin.readline()
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as other:
+
+    def release(what):
+        said.append(what)
+        if "waiting" in what and not other.stdin.closed:
+            other.stdin.close()
+
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as other:
         assert other.stdout.readline() == b"mine\n"
-        with hold(file, wait_s=20, tell=said.append):
-            assert other.wait(5) == 0
+        with hold(file, wait_s=60, tell=release):
+            assert other.wait(30) == 0
     assert any("waiting for the bench bench, taken by" in what and "another run" in what for what in said)
 
 
@@ -151,16 +159,11 @@ def test_a_harness_that_is_killed_leaves_the_supply_safe_and_the_bench_free(tmp_
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/*/*/record/trace-body.bin")) or not here.powered:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: here.powered and list(tmp_path.glob("runs/*/*/record/trace-body.bin")), within_s=120)
         below = descendants.below(run.pid)
         run.kill()
         run.wait()
-        while here.powered:
-            assert time.monotonic() < deadline, "the supply stayed on"
-            time.sleep(0.1)
+        until(lambda: not here.powered, within_s=120)
         said = []
         with hold(here.rig, wait_s=30, tell=said.append):
             assert "the last harness here died" in "; ".join(said)

@@ -20,6 +20,7 @@ from harness.model import Item
 from harness.ports import Bench, Power, Supply
 from rigs.desk.supply import Supply as Instrument
 from tests.support.desk import needs
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -155,9 +156,7 @@ def test_a_serial_supply_speaks_the_same(served, bench, tmp_path):
     link = tmp_path / "supply"
     relay = subprocess.Popen([needs("socat"), f"PTY,link={link},raw,echo=0", f"TCP:127.0.0.1:{served.port}"])
     try:
-        deadline = time.monotonic() + 5
-        while not link.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(link.exists)
         with ScpiSupply(resource=f"ASRL{link}::INSTR").open("power", bench) as power:
             power.on()
             assert served.fed[-1] is True
@@ -172,9 +171,7 @@ def test_a_device_file_speaks_the_same(served, bench, tmp_path):
     link = tmp_path / "usbtmc0"
     relay = subprocess.Popen([needs("socat"), f"PTY,link={link},raw,echo=0", f"TCP:127.0.0.1:{served.port}"])
     try:
-        deadline = time.monotonic() + 5
-        while not link.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(link.exists)
         with ScpiSupply(resource=str(link)).open("power", bench) as power:
             power.on()
             assert served.fed[-1] is True

@@ -23,6 +23,7 @@ from harness.interface import ConsoleInterface, Interface, Login
 from harness.model import Item
 from harness.ports import Arrival, Bench
 from tests.support.desk import device, needs
+from tests.support.waiting import free_port, until
 
 
 def bench(folder, login=None):
@@ -31,21 +32,13 @@ def bench(folder, login=None):
     return Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
 
 
-def wait(what, within_s=8.0):
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return found
-
-
 @contextmanager
 def cable(folder, name="cable"):
     """Two ends of a serial cable by socat; ends when it is pulled."""
     ends = [folder / f"{name}-{side}" for side in "ab"]
     process = subprocess.Popen([needs("socat"), *(f"PTY,link={end},raw,echo=0" for end in ends)])
     try:
-        wait(lambda: all(end.exists() for end in ends))
+        until(lambda: all(end.exists() for end in ends))
         yield ends, process
     finally:
         process.kill()
@@ -61,17 +54,17 @@ def test_a_console_that_is_pulled_and_plugged_in_again_goes_on_and_tells_of_the_
     with cable(tmp_path) as (ends, process), recipe.open("console", bench(tmp_path)) as port:
         with device(ends[1]) as far:
             os.write(far, b"before\r\n")
-            wait(lambda: texts(port) == ["before"])
+            until(lambda: texts(port) == ["before"])
         assert port.trouble() == ""
         process.kill()
         process.wait()
-        time.sleep(0.5)
+        until(port._away.is_set)
         for end in ends:
             end.unlink(missing_ok=True)
         with cable(tmp_path) as (again, _), device(again[1]) as far:
-            wait(lambda: port._away.is_set() is False)
+            until(lambda: port._away.is_set() is False)
             os.write(far, b"after\r\n")
-            wait(lambda: texts(port) == ["before", "after"])
+            until(lambda: texts(port) == ["before", "after"])
             assert "was away for" in port.trouble()
             assert port.trouble() == ""  # told once
     assert [line.text for line in consoles.load(tmp_path / "console.jsonl")] == ["before", "after"]
@@ -92,7 +85,7 @@ def test_a_console_that_stays_away_is_the_labs(tmp_path):
                 return str(error)
             return ""
 
-        said = wait(broken)
+        said = until(broken)
         assert "is gone" in said
         assert "is it plugged in" in said
         with pytest.raises(RigError, match="is gone"):
@@ -106,7 +99,7 @@ def test_noise_and_broken_utf8_are_kept_as_they_came_and_read_as_far_as_they_go(
         device(ends[1]) as far,
     ):
         os.write(far, b"good\r\n\xff\x00\xfe bad \x1b[31mred\x1b[0m\r\nend\n")
-        wait(lambda: texts(port)[-1:] == ["end"])
+        until(lambda: texts(port)[-1:] == ["end"])
         assert texts(port)[0] == "good"
         assert texts(port)[1].endswith("bad red")
     raw = b"".join(bytes.fromhex(json.loads(line)[1]) for line in (tmp_path / "console.jsonl").read_text().splitlines())
@@ -118,22 +111,28 @@ def test_noise_and_broken_utf8_are_kept_as_they_came_and_read_as_far_as_they_go(
 )  # pyserial 3.5
 def test_rfc2217_through_a_real_server_with_line_settings(tmp_path):
     """ser2net (Debian) in front of a pseudo-terminal, which has no modem lines: they are left alone (rtscts, dsrdtr)."""
+    number = free_port()
     with cable(tmp_path) as (ends, _):
         config = tmp_path / "ser2net.yaml"
         config.write_text(
-            f"connection: &c\n  accepter: telnet(rfc2217),tcp,127.0.0.1,27401\n  connector: serialdev,{ends[0]},9600n81,local\n"
+            f"connection: &c\n  accepter: telnet(rfc2217),tcp,127.0.0.1,{number}\n  connector: serialdev,{ends[0]},9600n81,local\n"
         )
         server = subprocess.Popen([needs("ser2net"), "-n", "-d", "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
-            wait(lambda: connects(27401))
+            until(lambda: connects(number))
             recipe = SerialConsole(
-                url="rfc2217://127.0.0.1:27401", baudrate=57600, parity="E", newline="\r\n", rtscts=True, dsrdtr=True
+                url=f"rfc2217://127.0.0.1:{number}",
+                baudrate=57600,
+                parity="E",
+                newline="\r\n",
+                rtscts=True,
+                dsrdtr=True,
             )
             with recipe.open("console", bench(tmp_path)) as port, device(ends[1]) as far:
                 os.write(far, b"hello over the network\r\n")
-                wait(lambda: texts(port) == ["hello over the network"])
+                until(lambda: texts(port) == ["hello over the network"])
                 port.write("answer\n")
-                assert wait(lambda: os.read(far, 100)) == b"answer\r\n"
+                assert until(lambda: os.read(far, 100)) == b"answer\r\n"
                 assert (port.serial.baudrate, port.serial.parity) == (57600, "E")
         finally:
             server.kill()
@@ -142,18 +141,19 @@ def test_rfc2217_through_a_real_server_with_line_settings(tmp_path):
 
 def test_a_console_on_a_socket(tmp_path):
     """A terminal server that passes bytes on, without RFC 2217."""
+    number = free_port()
     with cable(tmp_path) as (ends, _):
         server = subprocess.Popen(
-            [needs("socat"), "TCP-LISTEN:27403,bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"]
+            [needs("socat"), f"TCP-LISTEN:{number},bind=127.0.0.1,reuseaddr", f"{ends[1]},raw,echo=0"]
         )
         try:
-            wait(lambda: f":{27403:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text())  # somebody listens
-            recipe = SerialConsole(url="socket://127.0.0.1:27403")
+            until(lambda: f":{number:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text())  # somebody listens
+            recipe = SerialConsole(url=f"socket://127.0.0.1:{number}")
             with recipe.open("c", bench(tmp_path)) as port, device(ends[0]) as far:
                 os.write(far, b"over a socket\n")
-                wait(lambda: texts(port) == ["over a socket"])
+                until(lambda: texts(port) == ["over a socket"])
                 port.write("back\n")
-                assert wait(lambda: os.read(far, 100)) == b"back\n"
+                assert until(lambda: os.read(far, 100)) == b"back\n"
         finally:
             server.kill()
             server.wait()
@@ -172,11 +172,11 @@ def test_a_login_is_answered_once_a_prompt(tmp_path):
     with cable(tmp_path) as (ends, _), recipe.open("c", bench(tmp_path, login)) as port, device(ends[1]) as far:
         for _ in range(2):  # the device boots twice
             os.write(far, b"board login: ")
-            assert wait(lambda: os.read(far, 100)) == b"root\n"
+            assert until(lambda: os.read(far, 100)) == b"root\n"
             os.write(far, b"\r\nPassword: ")
-            assert wait(lambda: os.read(far, 100)) == b"secret\n"
+            assert until(lambda: os.read(far, 100)) == b"secret\n"
             os.write(far, b"\r\nready\r\n")
-        wait(lambda: texts(port).count("ready") == 2)
+        until(lambda: texts(port).count("ready") == 2)
 
 
 def test_a_flood_is_bounded_and_told(tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_a_flood_is_bounded_and_told(tmp_path, monkeypatch):
     ):
         for _ in range(200):
             os.write(far, b"x" * 999 + b"\n")
-        wait(lambda: port._assembler.total > 150_000)
+        until(lambda: port._assembler.total > 150_000)
         assert "it floods" in port.trouble()
         assert len(port.lines()) <= 101
 
@@ -201,9 +201,9 @@ def test_a_borrowed_line_is_read_by_nobody_else_and_is_still_evidence(tmp_path):
     ):
         with port.borrowed() as line:
             os.write(far, b"=> prompt\r\n")
-            assert wait(lambda: line.receive(0.2)).startswith(b"=> prompt")
+            assert until(lambda: line.receive(0.2)).startswith(b"=> prompt")
         os.write(far, b"later\r\n")
-        wait(lambda: texts(port) == ["=> prompt", "later"])
+        until(lambda: texts(port) == ["=> prompt", "later"])
 
 
 def test_a_port_that_is_there_and_does_not_open_says_why(tmp_path):
@@ -248,11 +248,11 @@ def test_what_was_typed_to_a_life_that_is_over_is_not_read_by_the_next(tmp_path)
         with SerialConsole(url=supply.console_path).open("console", bench(tmp_path)) as port:
             supply.on()
             port.write("to the first\n")
-            wait(lambda: waiting(supply._item_slave) == len("to the first\n"))
+            until(lambda: waiting(supply._item_slave) == len("to the first\n"))
             supply.off()
             supply.on()
             port.write("to the second\n")
-            wait(lambda: port.lines())
+            until(lambda: port.lines())
             assert [line.text for line in port.lines()] == ["heard to the second"]
     finally:
         supply.close()

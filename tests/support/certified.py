@@ -119,6 +119,7 @@ def decided(folder, submission, *options, decision="certified", limit_s=500, **h
     """
     for attempt in range(TRIES):
         runs = folder / f"runs-{attempt}"
+        runs.parent.mkdir(parents=True, exist_ok=True)
         process = start(submission, runs, *options, **how)
         out, err = process.communicate(timeout=limit_s)
         assert process.returncode != 2, err
@@ -134,6 +135,16 @@ def decided(folder, submission, *options, decision="certified", limit_s=500, **h
             others(verdict),
         )
     raise AssertionError(f"the host stalled in {TRIES} runs: {others(verdict)}")
+
+
+def tried(what, attempt):
+    """Call `attempt(n)` until the command that it returns did not end void, three times at most."""
+    for n in range(TRIES):
+        done = attempt(n)
+        note_try(what, {0: "certified", 1: "refused", 3: "void"}.get(done.returncode, f"exit code {done.returncode}"))
+        if done.returncode != 3:
+            break
+    return done
 
 
 def others(verdict):

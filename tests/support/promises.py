@@ -12,7 +12,7 @@ INET = {socket.AF_INET, socket.AF_INET6}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CACHED = "XDG_CACHE_HOME"
 SOCKETS = {
-    "test_doctests.py::test_examples_in_docstrings[adapters.container]": "urllib3 looks for IPv6 when it is imported"
+    "test_doctests.py::test_examples_in_docstrings[adapters.container": "urllib3 looks for IPv6 when it is imported"
 }
 LONG = {
     "test_annex.py::test_a_report_of_very_many_tests": "very many tests",

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
     f"{folder.replace('/', '.')}.{f.stem}"
-    for folder in ("harness", "adapters", "reports", "rigs/kernels", "store", "programme", "publication")
+    for folder in ("harness", "adapters", "reports", "rigs/kernels", "store", "programme", "publication", "tools")
     for f in sorted((ROOT / folder).glob("*.py"))
-    if f.stem not in ("__init__", "agent")
+    if re.search(r"^\s*>>> ", f.read_text(encoding="utf-8"), re.M)
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    done = doctest.testmod(importlib.import_module(name))
+    assert done.attempted
+    assert not done.failed
