@@ -91,9 +91,8 @@ def pytest_of(lane: str, seed: int | None = None) -> tuple[str, ...]:
     order = ("-p", "no:randomly") if seed is None else (f"--randomly-seed={seed}",)
     limits = (
         f"--timeout={LIMITS_S[lane][1]}",
-        "-o",
-        "timeout_func_only=true",
-    )  # a lane's own limit ends what hangs elsewhere
+        "--override-ini=timeout_func_only=true",
+    )  # fixtures: the lane's own limit
     return python("pytest", "-q", "--durations=10", *order, *limits, *workers, f"tests/{lane}")
 
 
@@ -106,16 +105,16 @@ LANES = {
 
 def run(command: Sequence[str], limit_s: float) -> tuple[int, str]:
     """Run a command under its limit, showing what it says; return its exit code and pytest's counts."""
-    process = subprocess.Popen(
+    counts = ""
+    with subprocess.Popen(
         ["timeout", "--kill-after=10", str(limit_s), *command],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1,
-    )  # fmt: skip
-    counts = ""
-    for line in process.stdout or ():
-        print(line, end="", flush=True)
-        found = COUNTS.match(line)
-        counts = found[1] if found else counts
-    return process.wait(), counts
+    ) as process:  # fmt: skip
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            found = COUNTS.match(line)
+            counts = found[1] if found else counts
+    return process.returncode, counts
 
 
 def run_lane(name: str, options: Sequence[str]) -> Result:
@@ -179,8 +178,8 @@ def main(words: Sequence[str]) -> int:
     at = list(words).index("--") if "--" in words else len(words)
     names, options = words[:at], words[at + 1 :]
     if names == ["--stale"]:
-        print("\n".join(told_stale()) or "nothing is stale")
-        return 1 if told_stale() else 0
+        print("\n".join(told := told_stale()) or "nothing is stale")
+        return 1 if told else 0
     unknown = [name for name in names if name not in LANES]
     if unknown or not names:
         print(f"unknown lanes: {', '.join(unknown) or '(none given)'}; there are {', '.join(LANES)}", file=sys.stderr)

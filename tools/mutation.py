@@ -80,9 +80,13 @@ def cases(line):
     return found
 
 
+def asked_areas():
+    return {a.strip() for a in os.environ.get("AREA", "").split(",") if a.strip()}
+
+
 def chosen(line):
     """The cases that AREA in the environment asks for; without it all."""
-    wanted = {a for a in os.environ.get("AREA", "").split(",") if a}
+    wanted = asked_areas()
     return {name: case for name, case in cases(line).items() if not wanted or wanted & set(case[2] or ())}
 
 
@@ -257,6 +261,10 @@ def main(words):
     if "--check" in words:
         print(said_stale() or "defective builds: every result is of these sources")
         return 1 if said_stale() else 0
+    known = {"--check", *LINES}, {a for line in LINES for _, _, areas in cases(line).values() for a in areas or ()}
+    if unknown := [w for w in words if w not in known[0]] + [a for a in asked_areas() if a not in known[1]]:
+        print(f"unknown: {', '.join(unknown)}; lines are {', '.join(LINES)}, areas {', '.join(sorted(known[1]))}")
+        return 2
     wrong, made = [], 0
     for line in words or LINES:
         names = set(stale(line)) & set(chosen(line))

@@ -19,8 +19,8 @@ PAGE = ROOT / "docs" / "real-time.md"
 HEAD = """# The same verdicts in real time
 
 Every reference ECU, whole profile, in simulated time and in real time on the hub: the outcome of each requirement, and the number of
-its measurements. Written by `python -m tools.real_time` on {date}; CI certifies a part
-of every line that changes from day to day.
+its measurements. Written by `python -m tools.real_time` on {date}; the lane `realtime` certifies
+a part of every line, drawn by a seed.
 """
 
 

@@ -121,7 +121,10 @@ def decided(folder, submission, *options, decision="certified", limit_s=500, **h
         runs = folder / f"runs-{attempt}"
         runs.parent.mkdir(parents=True, exist_ok=True)
         process = start(submission, runs, *options, **how)
-        out, err = process.communicate(timeout=limit_s)
+        try:
+            out, err = process.communicate(timeout=limit_s)
+        finally:
+            process.kill()  # of one that has ended nothing is left to kill
         assert process.returncode != 2, err
         run, verdict = verdict_of(runs)
         note_try(f"{submission.parent.name}/{submission.name}", verdict.decision.value)
@@ -130,8 +133,11 @@ def decided(folder, submission, *options, decision="certified", limit_s=500, **h
             return run, verdict
         assert verdict.decision.value == "void", (verdict.decision, others(verdict), err)
         assert not [j for j in verdict.requirements if j.outcome in (Outcome.FAIL, Outcome.ERROR)], others(verdict)
-        assert stalled_ns(run) > STALLED_NS, (
-            f"void on a host that did not stall: {stalled_ns(run)} ns",
+        late = any(
+            "the host is overloaded" in j.reason for j in verdict.requirements
+        )  # a drive's own figure is in its reason
+        assert late or stalled_ns(run) > STALLED_NS, (
+            f"void on a host that stalled {stalled_ns(run)} ns",
             others(verdict),
         )
     raise AssertionError(f"the host stalled in {TRIES} runs: {others(verdict)}")

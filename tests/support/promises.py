@@ -16,7 +16,7 @@ SOCKETS = {
 }
 LONG = {
     "test_annex.py::test_a_report_of_very_many_tests": "very many tests",
-    "test_asc.py::test_it_is_read_as_python_can_reads_it": "the first of its module imports pandas",
+    "test_asc.py::test_it_is_read_as_python_can_reads_it": "thousands of lines, read twice",
     "test_blf.py::test_a_run_is_exported_for_other_tools": "a certification",
     "test_closed_loop.py::": "drives",
     "test_compare.py::": "whole certifications, held against each other",
@@ -51,7 +51,7 @@ class Watch:
 
     def start(self, home):
         self.own = tuple(
-            str(Path(p).resolve()) for p in (home, tempfile.gettempdir(), os.environ[CACHED], "/dev", "/proc")
+            f"{Path(p).resolve()}/" for p in (home, tempfile.gettempdir(), os.environ[CACHED], "/dev", "/proc")
         )
         sys.addaudithook(self.look)
 
