@@ -20,7 +20,7 @@ certify: $(VENV)/for-use  ## certify the reference ECUs of two vendors on the si
 	$(BIN)/shipei demo
 
 campaign: $(VENV)/for-use  ## every virtual combination, simulated, hub, kernel CAN, containers, emulated boards; its matrix
-	docker version >/dev/null 2>&1 || $(BIN)/python -m rigs.dockerd
+	docker version >/dev/null 2>&1 || $(BIN)/python -m shipei.dockerd
 	$(BIN)/shipei images build runs/virtual --campaign
 	$(BIN)/shipei campaign runs/virtual/campaign.yaml --campaigns runs/campaigns
 
@@ -44,7 +44,7 @@ bench: $(VENV)/for-lanes  ## the figures of the README, beside their peers
 	$(BIN)/python -m benchmarks
 
 dockerd: $(VENV)/for-use  ## as root: a container engine of our own for container rigs, where none runs
-	$(BIN)/python -m rigs.dockerd
+	$(BIN)/python -m shipei.dockerd
 
 mutants: $(VENV)/for-test  ## every defective build and its twin; docs/mutants.md (resumes where it was stopped)
 	$(BIN)/python -m tools.mutation

@@ -1,4 +1,4 @@
-"""A CAN bus behind any interface that python-can knows; a process of its own owns it (adapters.can_process)."""
+"""A CAN bus behind any interface that python-can knows; a process of its own owns it (adapters._can.owner)."""
 
 import json
 import select
@@ -8,13 +8,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from adapters import can_timing
-from adapters.subprocesses import Process, end, start_module
-from harness import shape
+from adapters._can import timing
+from adapters._process.subprocesses import Process, end, start_module
+from harness import documents
+from harness.can.trace import Reader, Rows
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench, Coupled, Cycle, Frame, Health
-from harness.trace import Reader, Rows
 
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
 POLL_S = 0.002
@@ -69,7 +69,7 @@ class OwnedBus:
         self.answer(ANSWER_S)
 
     def couple(self, loop: Coupled) -> int:
-        self.order(do="couple", coupling=shape.dump(loop.coupling))
+        self.order(do="couple", coupling=documents.dump(loop.coupling))
         return int(self.answer(ANSWER_S)["start_ns"])
 
     def rows(self, start: int = 0) -> Rows:
@@ -172,21 +172,21 @@ class PythonCan:
             raise RigError(f"port {name} needs a channel, or `on: HUB`")
         wanted = {k: getattr(self, k) for k in WANTED}
         if self.interface == "socketcan":
-            different = can_timing.differences(self.channel, wanted)
+            different = timing.differences(self.channel, wanted)
             if different:
-                mend = can_timing.setup_command(self.channel, wanted)
+                mend = timing.setup_command(self.channel, wanted)
                 raise RigError(
                     f"port {name}: {self.channel} is not set up as the rig file says: {'; '.join(different)}. {mend}"
                 )
         if self.sleep_after_open is not None:
             found["sleep_after_open"] = self.sleep_after_open
-        return found | {"channel": self.channel} | can_timing.settings(self.interface, wanted)
+        return found | {"channel": self.channel} | timing.settings(self.interface, wanted)
 
 
 @contextmanager
 def owned(bus: dict[str, Any], name: str, trace: Path) -> Iterator[OwnedBus]:
     """Start a bus's owner; end it afterwards. Raises RigError when it does not open, or ended by itself."""
-    process = start_module("adapters.can_process", json.dumps({"bus": bus, "name": name, "trace": str(trace)}))
+    process = start_module("adapters._can.owner", json.dumps({"bus": bus, "name": name, "trace": str(trace)}))
     try:
         port = OwnedBus(process, name)
         port.answer(START_S)

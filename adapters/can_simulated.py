@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from adapters._process.stepper import Sent
 from adapters.simulation import FAR, World
-from adapters.stepper import Sent
-from harness.frame_bits import ERROR_FRAME_BITS, RECOVERY_BITS, duration_ns
+from harness.can.frames import ERROR_FRAME_BITS, RECOVERY_BITS, duration_ns
+from harness.can.trace import Rows, Trace
 from harness.model import noun
 from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health
-from harness.trace import Rows, Trace
 
 BENCH, ITEM = 0, 1
 PASSIVE, BUS_OFF = 128, 256  # transmit errors

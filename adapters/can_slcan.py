@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from adapters.can_cycles import Cycles, TimedCycles
+from adapters._can.cycles import Cycles, TimedCycles
 from adapters.can_python import owned
+from harness.can.trace import Trace
 from harness.model import noun
 from harness.ports import EXT, FD, RTR, TX, Bench
-from harness.priority import go_along
-from harness.trace import Trace
+from harness.processes import go_along
 
 KINDS = {"t": 0, "T": EXT, "r": RTR, "R": EXT | RTR}
 LETTERS = {flags: letter for letter, flags in KINDS.items()}

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 import serial
 
-from adapters.words import serial_trouble
+from adapters._process.words import serial_trouble
 from harness.console import Assembler
 from harness.errors import RigError
-from harness.interface import Login
-from harness.model import noun
+from harness.model import Login, noun
 from harness.ports import Bench, Line
 
 READ_BYTES = 65536

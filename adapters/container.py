@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 import docker
 
-from adapters import container_image, container_probe
-from adapters.confine import copied
-from adapters.container_engine import LABEL, TROUBLE, connected, owner_token, remove_what_the_dead_left, removed
-from adapters.container_memory import HOME, Memory, memory
+from adapters._container import image as container_image
+from adapters._container import probe
+from adapters._container.engine import LABEL, TROUBLE, connected, owner_token, remove_what_the_dead_left, removed
+from adapters._container.memory import HOME, Memory, memory
+from adapters._process.confine import copied
 from adapters.program import Supply
 from harness.errors import RigError
 from harness.model import noun
@@ -152,7 +153,7 @@ class ContainerTarget:
         bench.tell("proving the container engine's limits")
         links = 1 + len(getattr(bench.ports[self.on], "channels", ()))
         limits = (self.memory_mb, self.pids, self.tmpfs_mb, self.cpus, links)
-        seen = container_probe.proven(client, settings, kept.name, *limits)
+        seen = probe.proven(client, settings, kept.name, *limits)
         (bench.evidence / "container-probe.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
     def settings(self, buses: Any, bench: Bench, token: str) -> dict[str, Any]:

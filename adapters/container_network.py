@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from adapters import container_image
-from adapters.container_engine import LABEL, TROUBLE, connected, owner_token, removed
+from adapters._container import image
+from adapters._container.engine import LABEL, TROUBLE, connected, owner_token, removed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench
@@ -53,7 +53,7 @@ class ContainerNetwork:
 
     def holder(self, client: Any, token: str) -> Any:
         holder = client.containers.create(
-            container_image.probe_image(client), WAIT, network_mode="none", read_only=True, cap_drop=["ALL"], user="65533:65533",
+            image.probe_image(client), WAIT, network_mode="none", read_only=True, cap_drop=["ALL"], user="65533:65533",
             pids_limit=8, labels={LABEL: token}, environment={"PATH": "/bin"},
         )  # fmt: skip
         holder.start()

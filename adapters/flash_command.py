@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from adapters import commands
-from adapters.flashing import Flashed, Step, image_of, until_flashed
+from adapters._flash.flashing import Flashed, Step, image_of, until_flashed
+from adapters._process import commands
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adapters import commands
+from adapters._flash.flashing import Flashed, image_of
+from adapters._flash.identify import identified
+from adapters._process import commands
 from adapters.flash_command import digest_in
-from adapters.flashing import Flashed, image_of
-from adapters.identify import identified
 from harness.errors import DeviceError, RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench

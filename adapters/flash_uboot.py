@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 from ymodem.Protocol import ProtocolType
 from ymodem.Socket import ModemSocket
 
+from adapters._flash.flashing import Flashed, Step, image_of, until_flashed
 from adapters.console_serial import SerialPort
-from adapters.flashing import Flashed, Step, image_of, until_flashed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench

@@ -17,9 +17,9 @@ from udsoncan.exceptions import (
     UnexpectedResponseException,
 )
 
-from adapters import commands
-from adapters.flashing import Flashed, Step, image_of, until_flashed
-from adapters.identify import identified
+from adapters._flash.flashing import Flashed, Step, image_of, until_flashed
+from adapters._flash.identify import identified
+from adapters._process import commands
 from harness.errors import DeviceError, RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench

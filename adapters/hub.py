@@ -1,7 +1,7 @@
 """The user-space CAN hub: named buses over a stream socket, for any process, without root and without a kernel module.
 
 Protocol 1. A client connects, sends one JSON line {"shipei_hub": 1, "bus": NAME, "listen": bool, "echo": bool} and gets one
-back ({"shipei_hub": 1} or {"error": TEXT}). From then on both sides send 80-byte records, rows of harness.trace: i64 time_ns,
+back ({"shipei_hub": 1} or {"error": TEXT}). From then on both sides send 80-byte records, rows of harness.can.trace: i64 time_ns,
 u32 id, u16 flags, u8 channel, u8 length, 64 bytes of data, little-endian. The hub writes its CLOCK_MONOTONIC stamp into each
 and passes it on to all other listeners of the bus; with `echo` the sender gets it back, flagged TX. A record flagged SYNC
 comes back to its sender alone, in order: every frame stamped before it has been passed on before it.
@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.subprocesses import end, start_module
-from harness.descendants import die_with_parent
+from adapters._process.subprocesses import end, start_module
+from harness.can.trace import PACK, ROW
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import TX, Bench
-from harness.trace import PACK, ROW
+from harness.processes import die_with_parent
 
 PROTOCOL = 1
 SYNC, OVERRUN = 0x8000, 0x4000

@@ -10,9 +10,9 @@ import can
 import numpy as np
 
 from adapters.hub import OVERRUN, PROTOCOL
-from harness.messages import flags_of, of_row
+from harness.can.messages import flags_of, of_row
+from harness.can.trace import PACK, ROW, Rows
 from harness.ports import TX
-from harness.trace import PACK, ROW, Rows
 
 CONNECT_S = 5.0
 EMPTY: Rows = np.zeros(0, ROW)
@@ -96,7 +96,7 @@ class HubBus(can.BusABC):
             raise can.CanOperationError(f"the hub is gone: {error}") from error
 
     def recv_block(self, timeout: float | None = None) -> Rows:
-        """What has arrived, as rows of harness.trace (SYNC records included); empty after the timeout."""
+        """What has arrived, as rows of harness.can.trace (SYNC records included); empty after the timeout."""
         if timeout is not None and not select.select([self._socket], [], [], timeout)[0]:
             return EMPTY
         try:

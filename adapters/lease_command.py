@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from adapters.commands import run
+from adapters._process.commands import run
 from harness.errors import RigError
 from harness.model import noun
 

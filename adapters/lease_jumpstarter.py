@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from adapters.commands import run
+from adapters._process.commands import run
 from adapters.lease_command import Watched, given_back, waited
 from harness.errors import RigError
 from harness.model import noun

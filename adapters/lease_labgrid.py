@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from adapters.labgrid_messages import messages
+from adapters._labgrid.messages import messages
 from adapters.lease_command import Watched, given_back, waited
 from harness.errors import RigError
 from harness.model import noun

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from adapters.commands import run
-from adapters.switching import timed
+from adapters._power.switching import timed
+from adapters._process.commands import run
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench

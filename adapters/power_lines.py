@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from adapters._power.switching import timed
+from adapters._process.words import serial_trouble
 from adapters.console_serial import FAILURES, SerialPort
-from adapters.switching import timed
-from adapters.words import serial_trouble
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.switching import timed
+from adapters._power.switching import timed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from adapters.scpi import Instrument, connected
-from adapters.switching import timed
+from adapters._power.scpi import Instrument, connected
+from adapters._power.switching import timed
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Bench

@@ -15,8 +15,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from adapters.confine import confined, copied
-from adapters.subprocesses import kill_group
+from adapters._process.confine import confined, copied
+from adapters._process.subprocesses import kill_group
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench

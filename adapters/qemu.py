@@ -13,13 +13,12 @@ from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from adapters._process.subprocesses import Process, kill_group
 from adapters.program import Supply
-from adapters.subprocesses import Process, kill_group
-from harness.descendants import die_with_parent
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench
-from harness.priority import start_behind
+from harness.processes import die_with_parent, start_behind
 
 PACKAGES = {
     "aarch64": "qemu-system-arm",

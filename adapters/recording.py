@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.replay import ReplayedBus
-from harness import trace
+from harness.can import trace
 from harness.errors import RigError
 from harness.model import Event, Item, noun
 from harness.ports import Arrival, Bench, Frame

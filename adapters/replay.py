@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from harness import console, record, trace
+from harness import console, record
+from harness.can import trace
 from harness.errors import RigError
 from harness.model import Event, noun
 from harness.ports import Bench, Coupled, Cycle, Frame, Health, Line

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from adapters.confine import copied
-from adapters.stepper import Sent, Stepper
+from adapters._process.confine import copied
+from adapters._process.stepper import Sent, Stepper
 from harness.console import Assembler
 from harness.errors import DeviceError
 from harness.model import noun

@@ -8,11 +8,10 @@ import isotp
 from udsoncan.connections import BaseConnection
 from udsoncan.exceptions import TimeoutException
 
-from adapters import can_isotp
-from adapters.uds_answer import final
+from adapters._uds import kernel_isotp
+from adapters._uds.answer import final
 from harness.errors import DeviceError, RigError
-from harness.interface import DiagnosticsInterface
-from harness.model import noun
+from harness.model import DiagnosticsInterface, noun
 from harness.ports import BRS, EXT, FD, TX, Answer, Bench, CanBus, Diagnostics, Frame
 
 SLICE_NS = 20_000_000  # how long it waits for a frame before it lets the transport look at its own timers
@@ -39,7 +38,7 @@ class IsoTp(BaseConnection):
             "max_frame_size": 65_535,
         }
         self.layer = isotp.TransportLayerLogic(
-            rxfn=self.frame, txfn=self.put, address=can_isotp.address(where), error_handler=self.note, params=params
+            rxfn=self.frame, txfn=self.put, address=kernel_isotp.address(where), error_handler=self.note, params=params
         )
 
     def open(self) -> "IsoTp":
@@ -139,7 +138,7 @@ class UdsPort:
             self.link.specific_send(request, within_s)
             answer, pending = final(lambda: self.link.specific_wait_frame(within_s))
         except TimeoutException as error:
-            heard = can_isotp.heard(self.link.bus.rows(first), self.link.where)
+            heard = kernel_isotp.heard(self.link.bus.rows(first), self.link.where)
             raise DeviceError(f"{request.hex(' ')}: {error}; heard {heard}") from error
         return Answer(
             asked_ns=self.link.asked_ns or 0, time_ns=self.link.answered_ns, data=answer or b"", pending=pending
@@ -166,7 +165,7 @@ class UdsOverCan:
                 f"port {name}: the submission's diagnostics are on bus {where.bus!r}; put that port above it"
             )
         if self.kernel:
-            with can_isotp.opened(name, bus, where) as port:
+            with kernel_isotp.opened(name, bus, where) as port:
                 yield port
         else:
             yield UdsPort(IsoTp(bus, where), bus.uncertainty_ns)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from adapters.uds_answer import final
+from adapters._uds.answer import final
 from harness.errors import DeviceError, RigError
 from harness.model import noun
 from harness.ports import Answer, Bench, Diagnostics

@@ -7,9 +7,9 @@ from pathlib import Path
 import can
 import numpy as np
 
-from harness import blf
-from harness.messages import of_row
-from harness.trace import ROW
+from harness.can import blf
+from harness.can.messages import of_row
+from harness.can.trace import ROW
 
 FRAMES = 1_000_000
 PEER_FRAMES = 200_000  # python-can's time is linear; a fifth of the frames is enough of it

@@ -5,9 +5,9 @@ import time
 import cantools
 import numpy as np
 
+from harness.can.decode import Codec
+from harness.can.trace import ROW
 from harness.paths import DBC
-from harness.signals import Codec
-from harness.trace import ROW
 
 FRAMES = 1_000_000
 PEER_FRAMES = 100_000  # cantools' time is linear; a tenth of the frames is enough of it

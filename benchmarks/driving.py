@@ -4,7 +4,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import certify, sweep, trace
+from harness import certify
+from harness.batch import sweep
+from harness.can import trace
 from rigs.ecus import build
 
 RUNS = 1000

@@ -4,7 +4,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import certify, trace, verdicts
+from harness import certify, verdicts
+from harness.can import trace
 from rigs.ecus import build
 
 

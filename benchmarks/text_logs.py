@@ -6,8 +6,8 @@ from pathlib import Path
 import can
 
 from benchmarks.blf import FRAMES, PEER_FRAMES, frames, timed
-from harness import logs
-from harness.log import Log
+from harness.can import logs
+from harness.can.log import Log
 
 READERS = {"log": ("candump log", can.CanutilsLogReader), "asc": ("ASC", can.ASCReader)}
 

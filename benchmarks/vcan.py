@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from rigs import dockerd
 from rigs.ecus import image
-from rigs.kernels import packages
-from rigs.kernels.qemu import KERNELS
+from rigs.images import packages
+from shipei import dockerd
+from shipei.vcan.qemu import KERNELS
 
 FRAME = (
     "import socket; a, b = (socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW) for _ in 'ab');"
@@ -81,10 +81,9 @@ def container_start():
     """Our bounded container beside `docker run` of the same image without bounds: to its process's first line."""
     import docker
 
+    from adapters._container.image import probe_image
     from adapters.container import ContainerTarget
-    from adapters.container_image import probe_image
-    from harness.interface import Interface
-    from harness.model import Item
+    from harness.model import Interface, Item
     from harness.ports import Bench
 
     ours = not dockerd.answers()

@@ -1,6 +1,5 @@
-"""python -m harness: the same as the command shipei."""
+"""python -m harness: another name of `shipei`."""
 
-from harness.cli import main
+import runpy
 
-if __name__ == "__main__":
-    main()
+runpy.run_module("shipei", run_name="__main__", alter_sys=True)

@@ -18,10 +18,11 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from harness import keys, shape
+from harness import documents
 from harness.errors import BadInput
 from harness.model import Certificate, Decision, Event, Outcome, Plan, Verdict
 from harness.record import write_json
+from harness.signing import keys
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -46,7 +47,7 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
         "predicateType": VIRTUAL_PREDICATE if virtual else PREDICATE,
         "predicate": {
             "evidence": f"{plan.rig_kind} rig" if virtual else "hardware rig",
-            "combination": shape.dump(plan.combination),
+            "combination": documents.dump(plan.combination),
             "vendor": plan.vendor,
             "profile": plan.profile,
             "effort": plan.effort,
@@ -55,7 +56,7 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
                 "kind": plan.rig_kind,
                 "uncertainty_ms": {e.port: (e.uncertainty_ns or 0) / 1e6 for e in opened},
             },
-            "instruments": [shape.dump(one) for one in plan.instruments],
+            "instruments": [documents.dump(one) for one in plan.instruments],
             "golden_checked": plan.bracketed,
             "image": [dict(e.context) for e in opened if e.context],
             "inputs": dict(plan.digests),
@@ -66,8 +67,8 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             "requirements": [
                 {"id": j.requirement, "level": j.level, "outcome": j.outcome.value} for j in verdict.requirements
             ],
-            "not_applicable": [shape.dump(x) for x in plan.not_applicable],
-            "not_decidable": [shape.dump(x) for x in plan.not_decidable],
+            "not_applicable": [documents.dump(x) for x in plan.not_applicable],
+            "not_decidable": [documents.dump(x) for x in plan.not_decidable],
         },
     }
 
@@ -115,7 +116,7 @@ def check_key(plan: Plan, key_file: Path | None) -> None:
 
 
 def write(file: Path, certificate: Certificate) -> None:
-    write_json(file, shape.dump(certificate))
+    write_json(file, documents.dump(certificate))
 
 
 def verify(file: Path, public: Path | None = None, manifest_sha256: str | None = None) -> dict[str, Any]:

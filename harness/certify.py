@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import certificate, compare, holding, qualify, record, rig, verdicts
+from harness import certificate, compare, record, verdicts
 from harness import plan as plans
+from harness.bench import claim
+from harness.bench.claim import Hold
+from harness.commissioning import golden as qualify
 from harness.compare import Comparison
-from harness.holding import Hold
+from harness.inputs import rig
+from harness.inputs.suite import profile_file
 from harness.model import Decision, Event, Plan, Verdict
 from harness.run import GoldenCheck, Watch, new_folder, run
-from harness.suite import profile_file
 from harness.verdicts import CERTIFICATE, RECORD
 
 
@@ -73,7 +76,7 @@ def bench(rig_file: Path, what: str, wait_s: float, watch: Watch) -> Iterator[tu
     """The rig for oneself, if it is qualified; and its golden check, if it has one."""
     loaded = rig.load(rig_file)
     qualify.must_be_qualified(loaded, rig_file)
-    with holding.held(loaded, rig_file, what, wait_s=wait_s, tell=watch) as hold:
+    with claim.held(loaded, rig_file, what, wait_s=wait_s, tell=watch) as hold:
         yield hold, qualify.golden_check(loaded, rig_file, hold, watch)
 
 

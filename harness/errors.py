@@ -10,6 +10,8 @@ Fault
 
 from collections.abc import Iterable
 
+MOST_SHOWN = 200  # characters
+
 
 class Fault(Exception):
     """Something went wrong and we know whose it is."""
@@ -42,3 +44,12 @@ class RigError(Fault):
 
 class Late(RigError):
     """A busy host kept the bench from its times: whatever the device did, it was asked something else. The same may be tried again."""
+
+
+def shown(text: object) -> str:
+    r"""Return text that somebody else wrote as it is shown: on one line, not long, and no orders to a terminal.
+
+    >>> shown("a\nb\x1b[2J"), len(shown("x" * 1000))
+    ('a\ufffdb\ufffd[2J', 200)
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text)[:MOST_SHOWN])

@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import yaml
 
-from harness import declared_diagnostics, declared_flashing, logs, plan, record, shape, signals, suite
-from harness import submission as submissions
+from harness import documents, plan, record
+from harness.can import decode, logs
+from harness.can.log import Log
+from harness.can.trace import Rows, Trace
+from harness.documents import meant
 from harness.errors import BadInput
-from harness.log import Log
+from harness.inputs import declared_diagnostics, declared_flashing, suite
+from harness.inputs import submission as submissions
 from harness.model import Plan, Submission, Verdict
 from harness.ports import ERROR, EXT, TX
 from harness.run import Watch, execute, finish, keep_inputs, new_folder
-from harness.shape import meant
-from harness.trace import Rows, Trace
 from harness.verdicts import RECORD, of_record, write
 
 PROFILE = "recording-1.0"
@@ -91,7 +93,7 @@ def judge_log(
         folder = new_folder(runs, f"log-{file.stem}")
         recorded = folder / RECORD
         recorded.mkdir()
-        record.write_json(recorded / record.PLAN, shape.dump(decided))
+        record.write_json(recorded / record.PLAN, documents.dump(decided))
         keep_inputs(claimed, silent, rig, recorded / record.INPUTS)
         for bus in found:
             shutil.copyfile(work / f"trace-{bus}.bin", recorded / f"trace-{bus}.bin")
@@ -124,7 +126,7 @@ def rows_of(
 ) -> Rows:
     """A bus's frames: the device's as heard, everybody else's, and what the recorder itself sent, as sent by the bench."""
     described = claimed.interface.buses[bus]
-    codec = signals.Codec(signals.load(folder / described.dbc))
+    codec = decode.Codec(decode.load(folder / described.dbc))
     senders = {(m.frame_id, m.is_extended_frame): m.senders for m in codec.messages.values()}
     number = channel_of(log, file, bus, channel, senders)
     rows: Rows = np.sort(log.rows[log.rows["channel"] == number], order="time_ns", kind="stable")

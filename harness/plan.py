@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeVar
 
 import rfc8785
 
-from harness import rig as rigs
-from harness import shape, suite
-from harness import submission as submissions
-from harness.bench import Rig
+from harness import documents
+from harness.documents import meant
 from harness.errors import BadInput
+from harness.inputs import rig as rigs
+from harness.inputs import submission as submissions
+from harness.inputs import suite
 from harness.model import (
     Effort,
     Item,
@@ -24,10 +25,10 @@ from harness.model import (
     PlannedRequirement,
     Profile,
     Requirement,
+    Rig,
     Submission,
 )
 from harness.paths import DBC, REGISTRY, ROOT, SUITES, sha256, sha256_of_folder
-from harness.shape import meant
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def make(submission_path: Path, rig_file: Path, profile_file: Path | None = None
 
 def fits(submission: Submission, submission_file: Path, rig: Rig, rig_file: Path) -> None:
     """The rig must be the chip that is claimed and have every bus that the submission speaks."""
-    document = shape.read(submission_file)
+    document = documents.read(submission_file)
     chip = submission.combination.chip
     if chip != rig.chip:
         document.mistake(
@@ -118,7 +119,7 @@ def a_or_an(noun: str) -> str:
 
 def calibrated(rig: Rig, rig_file: Path) -> None:
     """No result may lean on an instrument whose calibration has run out (ISO/IEC 17025:2017, 6.4.7)."""
-    document, today = shape.read(rig_file), datetime.now(UTC).date().isoformat()
+    document, today = documents.read(rig_file), datetime.now(UTC).date().isoformat()
     for n, instrument in enumerate(rig.instruments):
         if instrument.valid_until is not None and instrument.valid_until < today:
             text = f"the calibration of {instrument.what} ({instrument.maker} {instrument.type}, {instrument.serial}) ran out on"
@@ -247,7 +248,7 @@ def manifest(submission: Submission) -> bytes:
     return rfc8785.dumps(
         {
             "vendor": submission.vendor,
-            "combination": shape.dump(submission.combination),
+            "combination": documents.dump(submission.combination),
             "artefacts": [{"role": a.role, "sha256": a.sha256.lower()} for a in submission.artefacts],
         }
     )

@@ -61,7 +61,7 @@ class Health:
 
 
 class Coupled(Protocol):
-    """A closed loop on a bus: it hears what the device sends and says what the bench sends next (harness.closed_loop)."""
+    """A closed loop on a bus: it hears what the device sends and says what the bench sends next (harness.driving.closed_loop)."""
 
     coupling: Any  # what it is made of, as a noun, for a bus that another process owns
     due_ns: int
@@ -87,7 +87,7 @@ class Coupled(Protocol):
 
 @runtime_checkable
 class CanBus(Protocol):
-    """A raw CAN bus. Names, expectations and the restbus live above it, in harness.vehicle."""
+    """A raw CAN bus. Names, expectations and the restbus live above it, in harness.vehicle.vehicle."""
 
     uncertainty_ns: int
 
@@ -104,7 +104,7 @@ class CanBus(Protocol):
         """
 
     def rows(self, start: int = 0) -> Any:
-        """All frames since row number `start`, both directions, as rows of harness.trace.ROW in wire order."""
+        """All frames since row number `start`, both directions, as rows of harness.can.trace.ROW in wire order."""
 
     def now_ns(self) -> int:
         """The clock: every frame stamped before it is in rows()."""

@@ -13,21 +13,23 @@ from typing import Any
 
 import pytest
 
-from harness import blame, holding, identity, judge, plan, record, rig, shape
-from harness import submission as submissions
+from harness import attribution, documents, judge, plan, record
+from harness.bench import claim
+from harness.bench.logged import LoggedPower
+from harness.driving.scenario import Scenario, cases, catalogue
 from harness.errors import BadInput, RigError, SuiteError
-from harness.interface import Interface
-from harness.logged import LoggedPower
-from harness.model import Event, Outcome, Plan, PlannedRequirement, Submission, Value
-from harness.network import Network
+from harness.inputs import rig
+from harness.inputs import submission as submissions
+from harness.inputs.suite import profile_file
+from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
 from harness.paths import SUITES
 from harness.ports import Hosted, Identified, Power, Replayed
-from harness.programmer import Programmer
 from harness.record import Recorder
-from harness.scenario import Scenario, cases, catalogue
-from harness.suite import profile_file
-from harness.tester import DEFAULT, Tester
-from harness.vehicle import Vehicle
+from harness.vehicle import identity
+from harness.vehicle.bus_view import Network
+from harness.vehicle.diagnostics import DEFAULT, Tester
+from harness.vehicle.programmer import Programmer
+from harness.vehicle.vehicle import Vehicle
 
 SETTLE_S = 0.5
 
@@ -93,7 +95,7 @@ def say(what: str) -> None:
 def have_rig(config: pytest.Config, rig_file: Path) -> None:
     """By hand too a bench is held: its lock, its lease, its guard, until pytest ends."""
     stack = ExitStack()
-    stack.enter_context(holding.held(rig.load(rig_file), rig_file, "pytest by hand", tell=say))
+    stack.enter_context(claim.held(rig.load(rig_file), rig_file, "pytest by hand", tell=say))
     config.add_cleanup(stack.close)
 
 
@@ -109,7 +111,7 @@ def start_run(config: pytest.Config) -> Run:
         have_rig(config, rig_file)
         folder = option.record or Path(tempfile.mkdtemp(prefix="shipei-by-hand-"))
         folder.mkdir(parents=True, exist_ok=True)
-        record.write_json(folder / record.PLAN, shape.dump(decided))
+        record.write_json(folder / record.PLAN, documents.dump(decided))
     file = submissions.locate(option.submission)
     return Run(
         plan=decided,
@@ -341,7 +343,7 @@ def pytest_runtest_makereport(
         return report
     if call.excinfo is not None:
         error = call.excinfo.value
-        run.write("ended", raised=blame.whose(error, run.vehicle), why=blame.why(error))
+        run.write("ended", raised=attribution.whose(error, run.vehicle), why=attribution.why(error))
         if report.skipped:
             vars(report).pop("wasxfail", None)
             report.outcome, report.longrepr = "failed", "a certification test neither skips nor expects to fail"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import shape
+from harness import documents
 from harness.errors import BadInput
 from harness.model import Event, Manifest, Plan
 from harness.paths import sha256
@@ -37,7 +37,7 @@ def events(folder: Path) -> Iterator[Event]:
     file = folder / EVENTS
     if not file.is_file():
         return
-    adapter = shape.adapter(Event)
+    adapter = documents.adapter(Event)
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n") or number > MAX_EVENTS:
@@ -59,7 +59,7 @@ def load_plan(folder: Path) -> Plan:
     file = folder / PLAN
     if not file.is_file():
         raise BadInput(f"{folder}: not a record: it has no {PLAN}")
-    return shape.loads(Plan, file.read_bytes(), str(file))
+    return documents.loads(Plan, file.read_bytes(), str(file))
 
 
 def seal(folder: Path, missing_tail: tuple[str, ...] = ()) -> str:
@@ -69,7 +69,7 @@ def seal(folder: Path, missing_tail: tuple[str, ...] = ()) -> str:
         for f in sorted(folder.rglob("*"))
         if f.is_file() and f.relative_to(folder).as_posix() != SEAL
     }
-    write_json(folder / SEAL, shape.dump(Manifest(files=files, missing_tail=missing_tail)))
+    write_json(folder / SEAL, documents.dump(Manifest(files=files, missing_tail=missing_tail)))
     return sha256(folder / SEAL)
 
 
@@ -78,7 +78,7 @@ def broken_seal(folder: Path) -> list[str]:
     file = folder / SEAL
     if not file.is_file():
         return [f"{folder.name} was never sealed: it has no {SEAL}"]
-    manifest = shape.loads(Manifest, file.read_bytes(), str(file))
+    manifest = documents.loads(Manifest, file.read_bytes(), str(file))
     present = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {SEAL}
     wrong = [f"{name} is missing" for name in sorted(set(manifest.files) - present)]
     wrong += [f"{name} is not in the seal" for name in sorted(present - set(manifest.files))]

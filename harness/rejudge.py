@@ -6,11 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from harness import documents, record, verdicts
 from harness import plan as plans
-from harness import record, shape, verdicts
-from harness.bench import Rig
 from harness.errors import BadInput
-from harness.model import Event, Plan, Verdict
+from harness.model import Event, Plan, Rig, Verdict
 from harness.run import Watch, execute, finish
 
 KINDS = {"power": "RecordedPower", "console": "RecordedConsole"}
@@ -56,7 +55,7 @@ def still_open(old: list[Event]) -> list[Event]:
 
 def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
     """A rig file whose ports are the record's."""
-    original = shape.load(Rig, shape.read(inputs / "rig.yaml"))
+    original = documents.load(Rig, documents.read(inputs / "rig.yaml"))
     if original is None:
         raise BadInput(f"{folder}: the recorded rig file cannot be read")
     buses = [f.stem.removeprefix("trace-") for f in sorted(folder.glob("trace-*.bin"))]

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import descendants, priority, record, shape, trace
-from harness import submission as submissions
+from harness import documents, processes, record
+from harness.bench.claim import Hold
+from harness.can import trace
 from harness.errors import BadInput
-from harness.holding import Hold
+from harness.inputs import submission as submissions
 from harness.model import Plan, Submission
 from harness.paths import ROOT, SUITES, sha256
 
@@ -49,7 +50,7 @@ def run(
         if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
             folder.rmdir()
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
-        record.write_json(folder / record.PLAN, shape.dump(plan))
+        record.write_json(folder / record.PLAN, documents.dump(plan))
         keep_inputs(submission, file, rig_file, folder / record.INPUTS)
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
         if not (golden and golden(folder / record.BEFORE)):
@@ -100,7 +101,7 @@ def execute(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    with descendants.owned(), (folder / "pytest.log").open("wb") as log:
+    with processes.owned(), (folder / "pytest.log").open("wb") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -114,13 +115,13 @@ def execute(
         try:
             return supervise(child, plan.limit_s, folder / record.EVENTS, watch, hold)
         finally:
-            descendants.end(child.pid)
+            processes.end(child.pid)
             child.wait()
 
 
 def in_child() -> None:
-    descendants.die_with_parent()
-    priority.keep_place()
+    processes.die_with_parent()
+    processes.keep_place()
 
 
 def supervise(

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import judge, record, shape
+from harness import documents, judge, record
 from harness.errors import BadInput
 from harness.model import Decision, Event, Outcome, Plan, Verdict
 from harness.paths import sha256
 
 RECORD, VERDICT, CERTIFICATE = "record", "verdict.json", "certificate.json"  # in a run's folder
+EXIT = {Decision.CERTIFIED: 0, Decision.REFUSED: 1, Decision.VOID: 3}  # of a command that decides
 
 
 def of_record(folder: Path) -> Verdict:
@@ -46,7 +47,7 @@ def load(folder: Path) -> Verdict:
     file = folder / VERDICT if folder.is_dir() else folder
     if not file.is_file():
         raise BadInput(f"{file}: no such file; `shipei judge` writes it")
-    return shape.loads(Verdict, file.read_bytes(), str(file))
+    return documents.loads(Verdict, file.read_bytes(), str(file))
 
 
 def troubles(verdict: Verdict) -> list[str]:
@@ -60,4 +61,4 @@ def troubles(verdict: Verdict) -> list[str]:
 
 def write(run: Path, verdict: Verdict) -> None:
     """Beside the record that it is about."""
-    record.write_json(run / VERDICT, shape.dump(verdict))
+    record.write_json(run / VERDICT, documents.dump(verdict))

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import shape
+from harness import documents
+from harness.documents import meant
 from harness.errors import BadInput
-from harness.keys import Signer, public_pem
+from harness.inputs.suite import all_suites
 from harness.model import noun
-from harness.shape import meant
-from harness.suite import all_suites
+from harness.signing.keys import Signer, public_pem
 from programme import timestamp
 from programme.inheritance import Inheritance
 from programme.signing import signed
@@ -69,14 +69,14 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path, self.disk = path, Disk()
-        document = shape.read(path / FILE)
-        loaded = shape.load(Programme, document)
+        document = documents.read(path / FILE)
+        loaded = documents.load(Programme, document)
         self.keys = [] if loaded is None else self.loaded_keys(document, loaded)
         if document.mistakes or loaded is None:
             raise BadInput(document.mistakes)
         self.programme = loaded
 
-    def loaded_keys(self, document: shape.Document, programme: Programme) -> list[Key]:
+    def loaded_keys(self, document: documents.Document, programme: Programme) -> list[Key]:
         """The public keys; what is wrong with them, and with how long things live, is noted."""
         found: list[Key] = []
         for n, one in enumerate(programme.keys):
@@ -119,7 +119,7 @@ class Folder:
         return found
 
     @staticmethod
-    def check_requirements(document: shape.Document, programme: Programme) -> None:
+    def check_requirements(document: documents.Document, programme: Programme) -> None:
         """What it names is there: a rule about nothing would never hold, and nobody would notice."""
         rules = programme.inheritance or Inheritance()
         named = ((("waivable",), programme.waivable), (("inheritance", "chip"), rules.chip), (("inheritance", "os"), rules.os))  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness import certificate, certify, record, rejudge, verdicts
 from harness.errors import BadInput
-from harness.keys import Signer
 from harness.model import Decision, Outcome
+from harness.signing.keys import Signer
 from programme import inheritance, timestamp, waivers
 from programme.folder import Folder, encoded
 from programme.verifier import UTC_FORM, VALID, Checked, Key, NotValid, moment, opened, verify

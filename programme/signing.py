@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from harness.keys import Signer, public_pem, signature
+from harness.signing.keys import Signer, public_pem, signature
 from programme.verifier import PAYLOAD_TYPE, Key, authenticated
 
 

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from harness.documents import meant
 from harness.errors import BadInput
-from harness.keys import Signer
-from harness.shape import meant
+from harness.signing.keys import Signer
 from programme.folder import MOST_DAYS, Folder, encoded
 from programme.verifier import STATEMENT, UTC_FORM, NotValid, moment, opened, statement
 

@@ -4,7 +4,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from harness import shape
+from harness import documents
 from harness.model import noun
 
 
@@ -36,7 +36,7 @@ class Site:
         )
 
 
-def check(document: shape.Document, site: Site) -> None:
+def check(document: documents.Document, site: Site) -> None:
     """Note every mistake."""
     if not site.url.startswith(("https://", "http://")) or not site.url.endswith("/"):
         document.mistake(("url",), f"url should begin with https:// and end with /, not {site.url!r}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from harness import shape
+from harness import documents
 from harness.errors import BadInput
 from programme.folder import FILE, Folder
 from publication import overviews, pages
@@ -31,8 +31,8 @@ SHOWN = ("id", "subject", "vendor", "chip", "os", "application", "profile", "rig
 
 def load(file: Path) -> Site:
     """A site's file; every mistake at once."""
-    document = shape.read(file)
-    found = shape.load(Site, document)
+    document = documents.read(file)
+    found = documents.load(Site, document)
     if found is not None:
         check(document, found)
     if document.mistakes or found is None:
@@ -138,7 +138,7 @@ def of_all(site: Site, folder: Folder, entries: Sequence[Entry], at: str) -> Fil
     yield "dataset.csv", dataset(entries)
     yield "feed.xml", feed(site, entries, at)
     yield "api/v1/combinations.json", told(whole)
-    yield "api/v1/schema.json", told(shape.schema(tuple[Entry, ...]))
+    yield "api/v1/schema.json", told(documents.schema(tuple[Entry, ...]))
 
 
 def of_each(site: Site, public: Public, reported: Collection[str]) -> Files:

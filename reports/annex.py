@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import BadInput
-from harness.foreign import shown
-from harness.report_job import Enclosed
+from harness.errors import BadInput, shown
 from reports import annex_sbom, annex_suites
+from reports.job import Enclosed
 
 MOST_BYTES = 512 << 20
 MOST_ATTACHED = 1 << 20

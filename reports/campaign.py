@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import record
-from harness.campaign import Done
+from harness.batch.campaign import Done
 from reports import matrix
 from reports.matrix import SYMBOL, ZH
 from reports.pages import document

@@ -6,13 +6,13 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from harness import shape
-from harness.closed_loop import ACCELERATING, AGAIN, BRAKES, BRAKING, CRUISES, STEERING, STEERS, coupling
-from harness.drive import Drive
+from harness import documents
+from harness.driving.closed_loop import ACCELERATING, AGAIN, BRAKES, BRAKING, CRUISES, STEERING, STEERS, coupling
+from harness.driving.drive import Drive
+from harness.driving.plant import STEP_S
+from harness.driving.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M, Scenario
 from harness.model import Event
-from harness.plant import STEP_S
-from harness.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M, Scenario
-from harness.seen import same
+from harness.vehicle.observation import same
 from reports.evidence import Evidence
 from reports.plot import as_png, as_svg
 
@@ -48,7 +48,7 @@ def driven(evidence: Evidence, event: Event) -> Drive:
     context = event.context or {}
     bus = str(context["bus"])
     net, interface = evidence.networks[bus], evidence.submission.interface.buses[bus]
-    case = shape.from_plain(Scenario, json.loads(str(context["case"])))
+    case = documents.from_plain(Scenario, json.loads(str(context["case"])))
     coupled = coupling(case, net.codec, net.paths, interface, event.time_ns or 0)
     rows = evidence.traces[bus]
     end_ns = coupled.start_ns + round(case.duration_s * 1e9)

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from harness import console, record, shape, signals, trace
-from harness.closed_loop import AGAIN
+from harness import console, documents, record
+from harness.can import decode, trace
+from harness.driving.closed_loop import AGAIN
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
-from harness.network import Network
 from harness.ports import ERROR, TX, CanBus, Line
+from harness.vehicle.bus_view import Network
 
 LEAST_CHANGES = 1
 BEFORE_NS = 120_000_000
@@ -37,7 +38,7 @@ class Evidence:
     def __init__(self, run: Path) -> None:
         self.run, self.record = run, run / "record"
         self.plan: Plan = record.load_plan(self.record)
-        self.verdict: Verdict = shape.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
+        self.verdict: Verdict = documents.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
         self.planned: Mapping[str, PlannedRequirement] = {p.requirement.id: p for p in self.plan.requirements}
 
     @cached_property
@@ -46,8 +47,8 @@ class Evidence:
 
     @cached_property
     def submission(self) -> Submission:
-        document = shape.read(self.record / record.INPUTS / "submission.yaml")
-        found = shape.load(Submission, document)
+        document = documents.read(self.record / record.INPUTS / "submission.yaml")
+        found = documents.load(Submission, document)
         assert found is not None  # the plan was made from it
         return found
 
@@ -57,9 +58,9 @@ class Evidence:
         return {bus: trace.load(file)[0] for bus, file in files.items() if file.is_file()}
 
     @cached_property
-    def codecs(self) -> dict[str, signals.Codec]:
+    def codecs(self) -> dict[str, decode.Codec]:
         inputs = self.record / record.INPUTS
-        return {n: signals.Codec(signals.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
+        return {n: decode.Codec(decode.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
 
     @cached_property
     def networks(self) -> dict[str, Network]:
@@ -152,7 +153,7 @@ def what_of(event: Event) -> str:
     return f"{again}drive {case['id']}: ego {case['ego_kmh']:g} km/h, {case['duration_s']:g} s, seed {case['seed']}"
 
 
-def changing(decoded: signals.Decoded, by_bench: bool, start_ns: int) -> list[Track]:
+def changing(decoded: decode.Decoded, by_bench: bool, start_ns: int) -> list[Track]:
     found = []
     for name, column in decoded.signals.items():
         keep = slice(None) if column.present is None else column.present

@@ -7,11 +7,11 @@ from typing import Any
 
 from udsoncan import Request, Response
 
-from harness.isotp import CONSECUTIVE, CONTINUE, FIRST, FLOW, FRAME_BYTES, OVERFLOW, SINGLE, WAIT, gap_ms
+from harness.can.trace import Rows
 from harness.model import Judged, Outcome
 from harness.ports import TX
-from harness.tester import NEGATIVE, Nrc
-from harness.trace import Rows
+from harness.vehicle.diagnostics import NEGATIVE, Nrc
+from harness.vehicle.isotp import CONSECUTIVE, CONTINUE, FIRST, FLOW, FRAME_BYTES, OVERFLOW, SINGLE, WAIT, gap_ms
 from reports.evidence import Evidence
 from reports.histogram import histogram
 

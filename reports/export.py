@@ -4,8 +4,8 @@ import io
 
 import can
 
-from harness.messages import of_row
-from harness.trace import Rows
+from harness.can.messages import of_row
+from harness.can.trace import Rows
 
 MOST_ATTACHED = 20_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from harness import certificate, record, shape
+from harness import certificate, documents, record
 from harness.errors import BadInput
 from harness.model import Decision, Verdict
 from reports.pages import document
@@ -43,7 +43,7 @@ def collect(runs: Path) -> list[Cell]:
 
 
 def cell(run: Path, runs: Path) -> Cell:
-    verdict = shape.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
+    verdict = documents.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
     plan = record.load_plan(run / "record")
     state = verdict.decision.value
     if verdict.decision is Decision.CERTIFIED and plan.rig_kind != "bench":

@@ -3,8 +3,8 @@
 from html import escape
 from pathlib import Path
 
+from harness.can.trace import show
 from harness.model import Decision, Judged, Measured, Outcome
-from harness.trace import show
 from reports import boot, drives, exchange
 from reports.evidence import Evidence
 from reports.histogram import histogram

@@ -11,10 +11,10 @@ from harness import verdicts
 from harness.errors import BadInput
 from harness.model import Judged, Measured, Outcome
 from harness.paths import ROOT
-from harness.report_job import ReportJob
 from reports import annex
 from reports.evidence import Evidence
 from reports.histogram import histogram
+from reports.job import ReportJob
 from reports.pages import ACTS, DECISIONS, KINDS, TIMES
 
 TEMPLATE = ROOT / "reports" / "report.typ"

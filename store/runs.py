@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness import record, shape, verdicts
-from harness.errors import BadInput
-from harness.foreign import shown
+from harness import documents, record, verdicts
+from harness.errors import BadInput, shown
 from harness.model import Manifest, Plan, Verdict
 from harness.verdicts import CERTIFICATE, RECORD, VERDICT
 from store.layout import EMPTY, EMPTY_TYPE, INDEX, MANIFEST, Descriptor, Layout, described, plain, whole
@@ -94,7 +93,7 @@ def files_of(folder: Path) -> Iterator[str]:
 
 def unchanged(folder: Path, layers: list[Descriptor]) -> None:
     """Raises BadInput when somebody wrote into the record after it was looked at."""
-    sealed = shape.loads(Manifest, (folder / record.SEAL).read_bytes(), str(folder / record.SEAL)).files
+    sealed = documents.loads(Manifest, (folder / record.SEAL).read_bytes(), str(folder / record.SEAL)).files
     kept = {
         one["annotations"][TITLE].removeprefix(f"{RECORD}/"): one["digest"].removeprefix("sha256:") for one in layers
     }

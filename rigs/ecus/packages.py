@@ -27,7 +27,7 @@ def public(owner: str) -> str:
 
 
 def package(kind: str, version: str) -> bytes:
-    """A package of a kind (harness.interface.Package), as common.update takes it."""
+    """A package of a kind (harness.model.Package), as common.update takes it."""
     payload = b"".join(
         hashlib.sha256(f"{kind} {version} {n}".encode()).digest() for n in range(PAYLOAD_BYTES // 32 + 1)
     )

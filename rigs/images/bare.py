@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 from rigs.ecus import native
+from rigs.images.packages import Tell
 from rigs.images.root import SOUND, Defect
-from rigs.kernels.ways import Tell
 
 BOARD = "mps2-an385"
 BOOT = {"first_frame_s": 1.0, "ready_s": 1.5}  # what its submissions declare

@@ -16,8 +16,7 @@ import yaml
 
 from rigs.ecus import native
 from rigs.images import bare, linux, others
-from rigs.kernels.packages import cache
-from rigs.kernels.ways import Refused, Tell
+from rigs.images.packages import Refused, Tell, cache
 
 HERE = Path(__file__).resolve().parent
 PROFILES = {"cluster-c": "instrument-cluster-1.0", "assist-c": "driving-assistance-short-1.0"}

@@ -12,8 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rigs.kernels.packages import apt, cache, downloaded, show
-from rigs.kernels.ways import Refused, Tell
+from rigs.images.packages import Refused, Tell, apt, cache, downloaded, show
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MIRROR = "http://deb.debian.org/debian"

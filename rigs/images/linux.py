@@ -11,10 +11,9 @@ from typing import Any
 import yaml
 
 from rigs.ecus import native
-from rigs.images import debian, disk
+from rigs.images import debian, disk, packages
+from rigs.images.packages import Tell
 from rigs.images.root import SOUND, Defect, Root, archive
-from rigs.kernels import packages
-from rigs.kernels.ways import Tell
 
 BOARDS: Mapping[str, Mapping[str, Any]] = yaml.safe_load((Path(__file__).parent / "boards.yaml").read_text())
 CAN = ("can", "can-raw", "can-dev", "sja1000", "kvaser_pci", "slcan")

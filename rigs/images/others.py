@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rigs.images import debian
-from rigs.kernels.ways import Refused, Tell
+from rigs.images.packages import Refused, Tell
 
 IMAGES: Mapping[str, Mapping[str, Any]] = yaml.safe_load((Path(__file__).parent / "others.yaml").read_text())
 

@@ -5,7 +5,7 @@ container engine, emulated boards.
 from pathlib import Path
 
 from rigs.ecus import build, image, native
-from rigs.kernels.ways import Tell
+from rigs.images.packages import Tell
 
 SHORT = {  # where time is real
     "profile: driving-assistance-1.0": "profile: driving-assistance-short-1.0",

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rigs.kernels.qemu import cpio
+from rigs.images.cpio import cpio
 
 APPLETS = ("sh", "init", "getty", "login", "mount", "insmod", "sleep", "uname", "reboot", "echo", "cat", "hostname")
 FOLDERS = ("bin", "dev", "proc", "sys", "etc", "modules", "root", "run", "usr", "usr/share")

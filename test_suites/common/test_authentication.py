@@ -1,7 +1,7 @@
 """ISO 14229-1:2020, 10.6: who proves to know a secret reads what others may not, and only as long as that holds."""
 
 from harness.marks import requirement
-from harness.tester import DEFAULT, Nrc, few, proof_of
+from harness.vehicle.diagnostics import DEFAULT, Nrc, few, proof_of
 
 END = b"\x29\x00"
 

@@ -3,9 +3,9 @@
 import itertools
 
 from harness.console import matches
-from harness.disclosure import secret_in
 from harness.marks import fresh, requirement
-from harness.signatures import LOOP, crashes
+from harness.vehicle.crash_signatures import LOOP, crashes
+from harness.vehicle.disclosure import secret_in
 
 MOST_SHOWN = 200  # characters of what was said, in a measurement
 OFF_S = (0.1, 0.5, 1.0, 5.0)

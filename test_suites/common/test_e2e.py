@@ -1,7 +1,7 @@
 """End-to-end protection, sent and received."""
 
+from harness.can.e2e import check, jumps
 from harness.marks import requirement
-from harness.protection import check, jumps
 
 
 @requirement("E2E-SENT-001")

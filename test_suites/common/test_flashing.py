@@ -3,7 +3,7 @@
 import itertools
 
 from harness.marks import requirement
-from harness.tester import DEFAULT, PRESENT, Nrc, few, told
+from harness.vehicle.diagnostics import DEFAULT, PRESENT, Nrc, few, told
 
 EDGE = 0.05  # from the start of the erasing until power goes
 BOOTING = (0.05, 0.3)  # after the reset, until power goes: while the new software boots for the first time

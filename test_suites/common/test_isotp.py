@@ -2,19 +2,9 @@
 
 from statistics import median
 
-from harness.isotp import (
-    CONSECUTIVE,
-    CONTINUE,
-    FIRST,
-    FLOW,
-    N_BS_S,
-    N_CR_S,
-    OVERFLOW,
-    WAIT,
-    gap_ms,
-)
 from harness.marks import requirement
 from harness.ports import FD, TX
+from harness.vehicle.isotp import CONSECUTIVE, CONTINUE, FIRST, FLOW, N_BS_S, N_CR_S, OVERFLOW, WAIT, gap_ms
 
 LATER = 1.2  # times the limit after which the other side has given up
 KINDLESS = range(4, 16)

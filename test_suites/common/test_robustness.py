@@ -1,6 +1,6 @@
 """What the device must endure on its buses: foreign frames, overload, and errors that its own controller counts."""
 
-from harness.frame_bits import RECOVERY_BITS
+from harness.can.frames import RECOVERY_BITS
 from harness.marks import fresh, provokes, requirement
 from harness.ports import BRS, ERROR, FD, RTR, TX, Frame
 

@@ -4,8 +4,8 @@ import random
 
 from harness.marks import fresh, requirement
 from harness.ports import EXT, Frame
-from harness.signatures import crashes
-from harness.tester import DEFAULT, PRESENT, PROGRAMMING, few, told
+from harness.vehicle.crash_signatures import crashes
+from harness.vehicle.diagnostics import DEFAULT, PRESENT, PROGRAMMING, few, told
 
 KEEPS_OUT = {
     0x11,

@@ -3,8 +3,8 @@
 import itertools
 
 from harness.marks import requirement
-from harness.signatures import crashes
-from harness.tester import DEFAULT, LONG, PRESENT, SUPPRESS, Nrc, few, told
+from harness.vehicle.crash_signatures import crashes
+from harness.vehicle.diagnostics import DEFAULT, LONG, PRESENT, SUPPRESS, Nrc, few, told
 
 NO_SERVICE = {*range(0x40, 0x80), *range(0xC0, 0x100)}  # of answers, not of requests (ISO 14229-1, table 2)
 REST = {0x19: b"\xff", 0x28: b"\x01", 0x2F: b"\0\0\0", 0x31: b"\0\0"}  # what makes a request with a sub-function whole

@@ -1,7 +1,7 @@
 """ISO 14229-1: records that are read and written, and the security access in front of them."""
 
 from harness.marks import requirement
-from harness.tester import DEFAULT, LONG, Nrc, few, told
+from harness.vehicle.diagnostics import DEFAULT, LONG, Nrc, few, told
 
 SHOWN = 200
 ODD = 0x9E37  # steps through all identifiers without a pattern

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from harness.marks import requirement
-from harness.tester import DEFAULT, LONG, Nrc, few, told
+from harness.vehicle.diagnostics import DEFAULT, LONG, Nrc, few, told
 
 FAILED, CONFIRMED = 0x01, 0x08
 SOUND_S = 0.5  # until the device has seen that a message is there again

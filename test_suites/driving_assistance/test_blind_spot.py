@@ -1,7 +1,7 @@
 """Vehicles beside and behind that a mirror does not show."""
 
+from harness.driving.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M
 from harness.marks import requirement
-from harness.scenario import EGO_LENGTH_M, EGO_WIDTH_M, SIZE_M
 
 WARNING = {"left": "Vehicle.ADAS.BSD.Left.IsWarning", "right": "Vehicle.ADAS.BSD.Right.IsWarning"}
 OTHER_LENGTH_M, OTHER_WIDTH_M = SIZE_M["car"]

@@ -1,7 +1,7 @@
 """Leaving the lane: warned of, prevented, and left to a driver who means it."""
 
+from harness.driving.scenario import EGO_WIDTH_M
 from harness.marks import requirement
-from harness.scenario import EGO_WIDTH_M
 
 WARNING = {"left": "Vehicle.ADAS.LDW.Left.IsWarning", "right": "Vehicle.ADAS.LDW.Right.IsWarning"}
 STEERS, CURVATURE = "Vehicle.ADAS.LKA.IsSteering", "Vehicle.ADAS.LKA.CurvatureRequest"

@@ -6,10 +6,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from harness import certify, keys, plan, record, rig, verdicts
-from harness import submission as submissions
+from harness import certify, plan, record, verdicts
 from harness.errors import RigError
+from harness.inputs import rig
+from harness.inputs import submission as submissions
 from harness.model import Decision, Outcome
+from harness.signing import keys
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
 

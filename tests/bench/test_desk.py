@@ -118,5 +118,5 @@ def test_a_wrong_bit_rate_shows_as_a_live_device_that_is_not_heard(here, submiss
 
 def test_a_busy_console_names_who_has_it(here):
     with device(here.folder / "console"):
-        text = __import__("adapters.words", fromlist=["users"]).users(str(here.folder / "console"))
+        text = __import__("adapters._process.words", fromlist=["users"]).users(str(here.folder / "console"))
     assert "pid" in text  # the desk's own end

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import certificate, certify, holding, judge, keys, qualify, record, rejudge, rig, verdicts
+from harness import certificate, certify, judge, record, rejudge, verdicts
 from harness import plan as plans
+from harness.bench import claim
+from harness.commissioning import golden as qualify
 from harness.errors import BadInput
+from harness.inputs import rig
 from harness.model import Decision, Event, Outcome
 from harness.paths import RIGS, memory_of_rig
+from harness.signing import keys
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
 
@@ -47,7 +51,7 @@ def here(tmp_path, submission):
 
 def qualified(here, tmp_path):
     loaded = rig.load(here.rig)
-    with holding.held(loaded, here.rig, "qualify") as hold:
+    with claim.held(loaded, here.rig, "qualify") as hold:
         return qualify.qualify(loaded, here.rig, tmp_path / "qualify", hold, lambda what: None)[1]
 
 

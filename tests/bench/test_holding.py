@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import descendants, guard, holding, rig
+from harness import processes
+from harness.bench import claim, guard
 from harness.errors import RigError
+from harness.inputs import rig
 from harness.paths import ROOT, memory_of_rig
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
@@ -50,7 +52,7 @@ def bench(tmp_path):
 
 
 def hold(file, **options):
-    return holding.held(rig.load(file), file, "a test", **options)
+    return claim.held(rig.load(file), file, "a test", **options)
 
 
 # ---------------------------------------------------------------- the lock
@@ -160,7 +162,7 @@ def test_a_harness_that_is_killed_leaves_the_supply_safe_and_the_bench_free(tmp_
             stderr=subprocess.DEVNULL,
         )
         until(lambda: here.powered and list(tmp_path.glob("runs/*/*/record/trace-body.bin")), within_s=120)
-        below = descendants.below(run.pid)
+        below = processes.below(run.pid)
         run.kill()
         run.wait()
         until(lambda: not here.powered, within_s=120)

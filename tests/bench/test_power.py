@@ -15,8 +15,7 @@ from adapters.power_lines import LineReset
 from adapters.power_manual import ManualPower
 from adapters.power_scpi import ScpiSupply
 from harness.errors import RigError
-from harness.interface import Interface
-from harness.model import Item
+from harness.model import Interface, Item
 from harness.ports import Bench, Power, Supply
 from rigs.desk.supply import Supply as Instrument
 from tests.support.desk import needs
@@ -141,8 +140,8 @@ def test_what_a_supply_refuses_is_told_in_its_own_words(served, bench):
 def test_pyvisa_opens_what_the_plain_lines_do_not(served, bench):
     """The same instrument through PyVISA's pure-Python backend: its board number makes the resource PyVISA's own."""
     resource = served.resource.replace("TCPIP::127.0.0.1", "TCPIP0::localhost") + ""
-    from adapters.scpi import Instrument as Line
-    from adapters.scpi import VisaLine
+    from adapters._power.scpi import Instrument as Line
+    from adapters._power.scpi import VisaLine
 
     line = VisaLine(resource, 2.0)
     try:

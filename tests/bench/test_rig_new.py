@@ -8,9 +8,11 @@ import can
 import pytest
 import yaml
 
-from harness import loopback, rig, rig_check, rig_new
+from harness.commissioning import check, discover, loopback
+from harness.commissioning.discover import Device
 from harness.errors import BadInput
-from harness.rig_new import Device
+from harness.inputs import rig
+from shipei.rig_commands import reference_item
 from tests.support.desk import needs
 
 PLUGGED = [
@@ -35,7 +37,7 @@ def answers(**given):
 @pytest.mark.parametrize("way", ["uds", "uboot", "command", "preflashed"])
 def test_what_is_plugged_in_becomes_a_rig_file_that_loads(tmp_path, way):
     ask, asked = answers(how_the_image=way, bus_on_socketcan="adas", CAN_FD_on_adas="yes")
-    file = rig_new.write(tmp_path / "bench-07.yaml", PLUGGED, ask)
+    file = discover.write(tmp_path / "bench-07.yaml", PLUGGED, ask)
     found = rig.load(file)
     assert (found.name, found.kind) == ("bench-07", "bench")
     assert list(found.ports)[:2] == ["power", "console"]
@@ -48,7 +50,7 @@ def test_what_is_plugged_in_becomes_a_rig_file_that_loads(tmp_path, way):
 
 
 def test_nothing_plugged_in_is_a_rig_file_with_the_words_to_fill_in(tmp_path):
-    file = rig_new.write(tmp_path / "empty.yaml", [], answers()[0])
+    file = discover.write(tmp_path / "empty.yaml", [], answers()[0])
     assert list(yaml.safe_load(file.read_text())["ports"]) == ["power", "diag", "flash"]
     assert "adapters.power_command:CommandPower" in file.read_text()
 
@@ -64,14 +66,14 @@ def test_nothing_plugged_in_is_a_rig_file_with_the_words_to_fill_in(tmp_path):
 )
 def test_an_answer_that_cannot_be_is_told_and_nothing_is_written(tmp_path, given, said):
     with pytest.raises(BadInput, match=said):
-        rig_new.write(tmp_path / "x.yaml", PLUGGED, answers(**given)[0])
+        discover.write(tmp_path / "x.yaml", PLUGGED, answers(**given)[0])
     assert not (tmp_path / "x.yaml").exists()
 
 
 def test_a_rig_file_is_never_overwritten(tmp_path):
     (tmp_path / "x.yaml").write_text("mine")
     with pytest.raises(BadInput, match="exists already"):
-        rig_new.write(tmp_path / "x.yaml", [], answers()[0])
+        discover.write(tmp_path / "x.yaml", [], answers()[0])
     assert (tmp_path / "x.yaml").read_text() == "mine"
 
 
@@ -82,7 +84,7 @@ def test_detection_takes_what_python_can_and_pyserial_say(monkeypatch):
         return [{"interface": "socketcan", "channel": "can3"}] if interfaces == ["socketcan"] else []
 
     monkeypatch.setattr(can, "detect_available_configs", detect)
-    found = rig_new.plugged_in()
+    found = discover.plugged_in()
     assert Device(kind="can", what="socketcan can3", fields={"interface": "socketcan", "channel": "can3"}) in found
 
 
@@ -121,7 +123,7 @@ def wired(tmp_path, monkeypatch):
 
 def test_a_long_check_measures_what_is_wired_and_shows_the_histogram(wired):
     file, _ = wired
-    found = rig_check.check(file, None, long=True, flash=False, watch=lambda what: None)
+    found = check.check(file, None, reference_item, long=True, flash=False, watch=lambda what: None)
     (loop,) = found.loops
     assert loop.lost == 0
     assert len(loop.delays_us) == loopback.FRAMES
@@ -145,7 +147,7 @@ def test_a_cable_that_is_not_there_loses_every_frame(wired):
         while not other.exists():
             assert second.poll() is None
         file.write_text(text.replace(f"channel: {file.with_name('b')}", f"channel: {other}"))
-        found = rig_check.check(file, None, long=True, flash=False, watch=lambda what: None)
+        found = check.check(file, None, reference_item, long=True, flash=False, watch=lambda what: None)
         second.kill()
     assert not found.ok
     assert "is the cable between body and adas there" in found.rows["body - adas"]["says"]

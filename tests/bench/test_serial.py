@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters._process.words import device_trouble
 from adapters.console_serial import SerialConsole
 from adapters.program import Supply
-from adapters.words import device_trouble
 from harness import console as consoles
 from harness.errors import RigError
-from harness.interface import ConsoleInterface, Interface, Login
-from harness.model import Item
+from harness.model import ConsoleInterface, Interface, Item, Login
 from harness.ports import Arrival, Bench
 from tests.support.desk import device, needs
 from tests.support.waiting import free_port, until

@@ -12,12 +12,15 @@ import pytest
 
 from adapters.can_slcan import Slcan
 from adapters.qemu import QemuTarget
-from harness import certify, plan, rig_check, submission
+from harness import certify, plan
+from harness.commissioning import check
 from harness.errors import BadInput, RigError
+from harness.inputs import submission
 from harness.model import Decision
 from harness.paths import RIGS
 from harness.ports import EXT, TX, Bench, Frame
-from harness.priority import BEFORE, BEHIND, EQUAL, by_session
+from harness.processes import BEFORE, BEHIND, EQUAL, by_session
+from shipei.rig_commands import reference_item
 from tests.support.boards import MS, image, opened, quiet
 
 # ---------------------------------------------------------------- boards that go wrong
@@ -208,17 +211,17 @@ def test_what_an_awake_board_does_not_take_is_held_against_the_bench(line):
 
 
 def test_a_check_listens_for_as_long_as_a_board_takes_to_boot(tmp_path):
-    found = rig_check.check(RIGS / "qemu-arm64.yaml", image(tmp_path), long=False, flash=False, watch=quiet)
+    found = check.check(RIGS / "qemu-arm64.yaml", image(tmp_path), reference_item, long=False, flash=False, watch=quiet)
     assert found.ok, found.rows
     assert "frames on body" in found.rows["device"]["says"]
 
 
 def test_a_check_of_an_item_that_has_a_console_alone(tmp_path):
     folder = image(tmp_path, "micropython-microbit")
-    found = rig_check.check(RIGS / "qemu-microbit.yaml", folder, long=False, flash=False, watch=quiet)
+    found = check.check(RIGS / "qemu-microbit.yaml", folder, reference_item, long=False, flash=False, watch=quiet)
     assert found.ok, found.rows
 
 
 def test_a_check_without_an_image_says_where_to_get_one():
     with pytest.raises(BadInput, match="name one with --submission"):
-        rig_check.check(RIGS / "qemu-pc.yaml", None, long=False, flash=False, watch=quiet)
+        check.check(RIGS / "qemu-pc.yaml", None, reference_item, long=False, flash=False, watch=quiet)

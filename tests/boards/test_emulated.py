@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from harness import certify, identity, rejudge, signatures
+from harness import certify, rejudge
 from harness.model import Chip, Combination, Decision, Outcome, Software
 from harness.paths import ROOT
+from harness.vehicle import crash_signatures, identity
 from rigs.images import build, linux
 from tests.support.boards import REFERENCE, image, quiet
 
@@ -159,17 +160,17 @@ SEEN = {  # lines as kernels and systems write them
 
 @pytest.mark.parametrize("line", SEEN)
 def test_a_signature_finds_its_line(line):
-    assert signatures.kind_of(line) == SEEN[line]
+    assert crash_signatures.kind_of(line) == SEEN[line]
 
 
 def test_every_signature_has_a_line_that_shows_it():
-    texts = {text for kind in signatures.SIGNATURES.values() for text in kind}
+    texts = {text for kind in crash_signatures.SIGNATURES.values() for text in kind}
     assert {t for t in texts if not any(t in line for line in SEEN)} == set()
 
 
 def test_a_boot_loop_is_named_where_a_device_does_not_get_ready():
     said = ["U-Boot 2023.01", "Kernel panic - not syncing: VFS"] * 3
-    assert signatures.diagnosis(said, ["^U-Boot 2"]).startswith("; boot loop: it booted 3 times; panic: ")
+    assert crash_signatures.diagnosis(said, ["^U-Boot 2"]).startswith("; boot loop: it booted 3 times; panic: ")
 
 
 # ---------------------------------------------------------------- a console without a bus, again from its record

@@ -21,8 +21,7 @@ from adapters.flash_preflashed import Preflashed
 from adapters.flash_uboot import UBootFlasher
 from adapters.power_command import CommandPower
 from harness.errors import RigError
-from harness.interface import Interface
-from harness.model import Item
+from harness.model import Interface, Item
 from harness.ports import Bench, Identified
 from tests.support.desk import needs
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import certify, submission
+from harness import certify
 from harness.errors import BadInput
+from harness.inputs import submission
 from harness.model import Decision
 from harness.paths import ROOT
 from rigs.images import build, debian, disk, linux

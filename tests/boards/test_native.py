@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.stepper import Stepper
+from adapters._process.stepper import Stepper
 from harness import certify
 from harness.model import Decision, Outcome
 from reports import boot, drives, pages
@@ -252,7 +252,7 @@ def test_a_missing_compiler_is_named_with_its_package(tmp_path):
 
 @pytest.mark.parametrize("name", native.ECUS)
 def test_no_frame_makes_it_do_what_c_leaves_undefined(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("adapters.confine.LIMITS", {})  # the sanitizer wants much address space
+    monkeypatch.setattr("adapters._process.confine.LIMITS", {})  # the sanitizer wants much address space
     artefact = tmp_path / "ecu"
     native.compiled(artefact, name, native.LINUX, SANITIZED)
     ecu, chance = Ecu(artefact, tmp_path / "work"), random.Random(7)

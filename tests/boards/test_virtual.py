@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from harness import campaign
+from harness.batch import campaign
 from harness.paths import ROOT
 from rigs.images import build
 

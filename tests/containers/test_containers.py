@@ -15,16 +15,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from adapters import container_image, container_probe
+from adapters._container import image as container_image
+from adapters._container import probe as container_probe
+from adapters._container.engine import LABEL, removed
+from adapters._container.memory import memory
 from adapters.container import USER
-from adapters.container_engine import LABEL, removed
-from adapters.container_memory import memory
-from harness import certificate, descendants
+from harness import certificate, processes
 from harness import record as records
 from harness.errors import RigError
 from harness.model import Outcome
-from rigs import dockerd
 from rigs.ecus import image
+from shipei import dockerd
 from tests.support import images
 from tests.support.certified import tried
 from tests.support.containers import (
@@ -118,7 +119,7 @@ def test_an_image_certifies_on_kernel_can_inside_a_guest(reference, tmp_path, pr
     certify = (
         f"{shipei} certify {reference} --rig container-vcan --profile {profile()} --runs {tmp_path}/runs --no-report"
     )
-    inside = f"{sys.executable} -m rigs.dockerd && {certify}"
+    inside = f"{sys.executable} -m shipei.dockerd && {certify}"
     command = [*shipei.split(), "vcan", "--way", "uml", "--memory", "2G", "--", "sh", "-c", inside]
     done = tried(
         "container-vcan in a guest", lambda _: subprocess.run(command, capture_output=True, text=True, timeout=400)
@@ -286,7 +287,7 @@ def test_a_harness_that_is_killed_leaves_no_container(whom, engine, reference, t
     victim = process.pid
     if whom == "the test process":
         victim = next(
-            p for p in descendants.below(process.pid) if b"-m\0pytest" in Path(f"/proc/{p}/cmdline").read_bytes()
+            p for p in processes.below(process.pid) if b"-m\0pytest" in Path(f"/proc/{p}/cmdline").read_bytes()
         )
     os.kill(victim, signal.SIGKILL)
     process.communicate(timeout=RUN_S)

@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from harness import images
+from harness.inputs import container_archive
 from rigs.ecus import image
 from tests.support.images import BUSYBOX, archive, entry, oci, raw_layer, with_artefact
 
@@ -17,14 +17,14 @@ from tests.support.images import BUSYBOX, archive, entry, oci, raw_layer, with_a
 def checked(tmp_path, raw):
     file = tmp_path / "image.tar"
     file.write_bytes(raw)
-    return images.check(file)
+    return container_archive.check(file)
 
 
 def test_a_reference_image_is_the_same_bytes_every_time_and_holds(tmp_path):
     one, other = (image.build_image(tmp_path / n) for n in ("a", "b"))
     name = "cockpit-1.4.0.tar"
     assert (one / name).read_bytes() == (other / name).read_bytes()
-    found, mistakes = images.check(one / name)
+    found, mistakes = container_archive.check(one / name)
     assert mistakes == []
     assert (found.kind, found.architecture, len(found.layers)) == ("docker-archive", "amd64", 2)
 
@@ -116,7 +116,7 @@ def test_wrong_digests_are_refused(wrong, said, tmp_path):
 def test_too_many_layers_and_files_are_refused(tmp_path, monkeypatch):
     _, mistakes = checked(tmp_path, archive(tmp_path, *[raw_layer(entry(f"f{n}")) for n in range(65)]))
     assert "65 layers; 64 are allowed" in "; ".join(mistakes)
-    monkeypatch.setattr(images, "MOST_FILES", 10)
+    monkeypatch.setattr(container_archive, "MOST_FILES", 10)
     _, mistakes = checked(tmp_path, archive(tmp_path, raw_layer(*[entry(f"f{n}") for n in range(11)])))
     assert "more than 10 files" in "; ".join(mistakes)
 

@@ -10,11 +10,10 @@ import isotp
 import numpy as np
 import pytest
 
-from adapters import can_isotp
+from adapters._uds import kernel_isotp
 from adapters.can_python import PythonCan
 from harness.errors import DeviceError, RigError
-from harness.interface import DiagnosticsInterface, Interface
-from harness.model import Item
+from harness.model import DiagnosticsInterface, Interface, Item
 from harness.ports import BRS, ERROR, EXT, FD, RTR, TX, Bench, Cycle, Frame
 
 MS = 1_000_000
@@ -191,7 +190,7 @@ def test_kernel_iso_tp_carries_a_long_answer_with_its_stamps_from_the_trace(bus)
     server = Server()
     thread = threading.Thread(target=server.answer)
     thread.start()
-    with can_isotp.opened("uds", bus, WHERE) as port:
+    with kernel_isotp.opened("uds", bus, WHERE) as port:
         found = port.ask(b"\x22\xf1\x90" + bytes(20), within_s=3.0)
     thread.join()
     server.link.close()
@@ -205,7 +204,7 @@ def test_kernel_iso_tp_carries_a_long_answer_with_its_stamps_from_the_trace(bus)
 
 def test_kernel_iso_tp_says_what_it_heard_when_nobody_answers(bus):
     with (
-        can_isotp.opened("uds", bus, WHERE) as port,
+        kernel_isotp.opened("uds", bus, WHERE) as port,
         pytest.raises(DeviceError, match=r"no answer within 0.3 s.*heard .*710"),
     ):
         port.ask(b"\x3e\x00", within_s=0.3)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import campaign, campaign_run, descendants
-from harness.bench import Rig
-from harness.campaign import Campaign, CampaignRig, Cell, Done
+from harness import processes
+from harness.batch import campaign
+from harness.batch import workers as campaign_run
+from harness.batch.campaign import Campaign, CampaignRig, Cell, Done
 from harness.errors import BadInput
-from harness.model import Decision, Verdict
+from harness.model import Decision, Rig, Verdict
 from harness.paths import RIGS
 from rigs.ecus import build
 from tests.support.waiting import until
@@ -101,7 +102,7 @@ def test_killed_and_called_again_nothing_is_run_twice_and_nothing_is_lost(done_b
     command = [sys.executable, "-m", "harness", "campaign", str(file), "--campaigns", str(tmp_path), "--no-report"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: len(sealed(tmp_path)) >= done_before and list(tmp_path.rglob("record/events.jsonl")), within_s=120)
-    started = descendants.below(process.pid)
+    started = processes.below(process.pid)
     process.kill()
     process.wait()
     until(lambda: not [p for p in started if alive(p)])

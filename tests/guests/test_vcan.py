@@ -16,7 +16,8 @@ import pytest
 from harness import rejudge
 from harness.model import Decision, Outcome
 from rigs.ecus import build
-from rigs.kernels import links, packages
+from rigs.images import packages
+from shipei.vcan import links
 from tests.support.certified import certified_run, part_profile, verdict_of
 from tests.support.waiting import until
 from tools import mutation

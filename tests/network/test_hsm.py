@@ -6,9 +6,10 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from harness import hsm, keys
-from harness.cli import app
 from harness.errors import BadInput
+from harness.signing import keys
+from harness.signing import token as hsm
+from shipei.cli import app
 from tests.support.desk import needs
 from tests.support.stores import certified
 

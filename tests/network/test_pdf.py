@@ -9,12 +9,12 @@ import pytest
 from pypdf import PdfReader
 from typer.testing import CliRunner
 
-from harness import shape
-from harness.cli import app
+from harness import documents
 from harness.errors import BadInput
 from harness.paths import EXAMPLES
-from harness.report_job import Enclosed, ReportJob
 from reports import pdf
+from reports.job import Enclosed, ReportJob
+from shipei.cli import app
 from tests.support.stores import certified
 from tests.unit.test_annex import XTS
 
@@ -22,7 +22,7 @@ BOTH = 'name: short\nversion: "1"\nsuites: [common, cockpit]\nmandatory: [COCKPI
 
 
 def job(**changes):
-    return dataclasses.replace(shape.load(ReportJob, shape.read(EXAMPLES / "report.yaml")), **changes)
+    return dataclasses.replace(documents.load(ReportJob, documents.read(EXAMPLES / "report.yaml")), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from harness import certify, logs
-from harness.log import Log
+from harness import certify
+from harness.can import logs
+from harness.can.log import Log
 from harness.model import Outcome
 from reports import allure, junit, matrix, pages
 from reports.evidence import Evidence
@@ -74,7 +75,7 @@ def test_the_page_is_one_file_without_analytics(report):
 
 
 def test_without_node_the_verdict_stands_and_the_report_is_said_to_be_missing(refused, monkeypatch, tmp_path, capsys):
-    from harness import show
+    from shipei import show
 
     def nothing():
         raise ValueError("no Node 20 or newer")
@@ -127,7 +128,7 @@ def test_a_hostile_name_does_not_become_html(refused):
 def test_what_a_device_says_is_never_markup(refused, capsys):
     import dataclasses
 
-    from harness import show
+    from shipei import show
 
     judged = dataclasses.replace(refused.verdict.requirements[0], outcome=Outcome.FAIL, reason="heard ['[/red] [bold']")
     verdict = dataclasses.replace(refused.verdict, requirements=(judged,), faults=("[/oops]",))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
 from harness.errors import BadInput
+from shipei.cli import app
 from store import registry, runs
 from store.layout import Layout, described, digest_of, plain
 from store.registry import RegistryError, Repository

@@ -22,7 +22,7 @@ from tests.support.sites import site
 CODE = (
     "import sys; sys.path[:0] = sys.argv[1:3]; sys.argv[1:3] = []\n"
     "import harness; assert harness.__file__.startswith(sys.path[0]), harness.__file__\n"
-    "from harness.cli import main; main()"
+    "from shipei.cli import main; main()"
 )
 IGNORED = (".git", ".venv", ".tox", "runs", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 COCKPIT = "reference-a-sim-1-cpython-3.11-cockpit-1.4.0-sim"

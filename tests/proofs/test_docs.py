@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import rig, shape
-from harness.cli import NOUNS
+from harness import documents
+from harness.inputs import rig
 from harness.paths import ROOT
+from shipei.cli import NOUNS
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md"]
 FENCED = re.compile(r"(?:<!-- load: (\w+) -->\n)?```(\w+)\n(.*?)```", re.S)
@@ -53,8 +54,8 @@ def test_what_the_pages_type_says_what_they_show(load, text, folder):
 
 @pytest.mark.parametrize(("load", "text"), blocks("yaml"))
 def test_yaml_on_the_pages_loads(load, text, tmp_path):
-    document = shape.Document("page", text)
-    assert shape.load(NOUNS[load], document) is not None, document.mistakes
+    document = documents.Document("page", text)
+    assert documents.load(NOUNS[load], document) is not None, document.mistakes
     if load == "rig":  # with all its recipes and their fields
         (tmp_path / "golden" / "cockpit").mkdir(parents=True)
         (tmp_path / "rig.yaml").write_text(text, encoding="utf-8")

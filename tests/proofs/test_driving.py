@@ -7,7 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from harness import certify, record, rejudge, trace
+from harness import certify, record, rejudge
+from harness.can import trace
 from harness.model import Decision, Outcome
 from reports import allure, drives, matrix, pages
 from reports.evidence import Evidence

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from harness import certify, cli, logs, trace
+from harness import certify
+from harness.can import logs, trace
+from harness.can.log import Log
 from harness.errors import BadInput
 from harness.judge_log import Stretch, judge_log
-from harness.log import Log
 from harness.model import Decision, Outcome
 from rigs.ecus import build
+from shipei import cli
 
 QUIET = """name: quiet
 version: "1"

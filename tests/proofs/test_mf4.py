@@ -6,11 +6,12 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from harness import cli, logs
+from harness.can import logs
+from harness.can.log import Log
+from harness.can.trace import ROW
 from harness.errors import BadInput
-from harness.log import Log
 from harness.ports import BRS, EXT, FD
-from harness.trace import ROW
+from shipei import cli
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")  # of asammdf

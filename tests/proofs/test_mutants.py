@@ -6,7 +6,7 @@ import random
 import pytest
 import yaml
 
-from harness import suite
+from harness.inputs import suite
 from tools import mutation
 
 BOOTED = mutation.ROOT / "rigs" / "images" / "defects.yaml"

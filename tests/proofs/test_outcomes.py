@@ -63,7 +63,7 @@ def by_hand(suites, work):
     head, tail = file.read_text().split("features:")
     file.write_text(head + "features: {boot: {}}\ninterface:" + tail.split("interface:")[1])
     code = (
-        "import sys, pathlib, harness.suite as s, harness.plan as p, harness.pytest_plugin as g, harness.submission as u\n"
+        "import sys, pathlib, harness.inputs.suite as s, harness.plan as p, harness.pytest_plugin as g, harness.inputs.submission as u\n"
         f"root = pathlib.Path({str(suites)!r})\n"
         "every = s.all_suites\nfound = every(root)\n"
         "s.all_suites = lambda root=None: found\ng.SUITES = root\np.SUITES = root\n"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import sweep
+from harness.batch import sweep
 from harness.errors import BadInput
 from rigs.ecus import build
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import can
 import pytest
 
-from adapters import can_timing
-from adapters.can_state import Condition
-from adapters.stamps import Stamps
+from adapters._can import timing as can_timing
+from adapters._can.stamps import Stamps
+from adapters._can.state import Condition
 from harness.errors import RigError
 from tests.support.desk import needs
 

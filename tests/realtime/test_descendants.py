@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import descendants
+from harness import processes
 
 ESCAPE = """
 import os, subprocess, sys, time
@@ -21,14 +21,14 @@ time.sleep(0.3)
 
 def test_a_process_in_a_session_of_its_own_is_ended_too(tmp_path):
     file = tmp_path / "pid"
-    with descendants.owned():
+    with processes.owned():
         child = subprocess.Popen([sys.executable, "-c", ESCAPE, str(file)], start_new_session=True)
         deadline = time.monotonic() + 10
         while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
             time.sleep(0.02)
         escaped = int(file.read_text())
         assert Path(f"/proc/{escaped}").exists()
-        descendants.end(child.pid)
+        processes.end(child.pid)
         child.wait()
     assert not Path(f"/proc/{escaped}").exists()
 
@@ -36,7 +36,7 @@ def test_a_process_in_a_session_of_its_own_is_ended_too(tmp_path):
 def test_processes_from_before_are_left_alone():
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        with descendants.owned():
+        with processes.owned():
             pass
         assert bystander.poll() is None
     finally:

@@ -9,8 +9,7 @@ import pytest
 
 from adapters.uds_doip import UdsOverDoip
 from harness.errors import DeviceError, RigError
-from harness.interface import Interface
-from harness.model import Item
+from harness.model import Interface, Item
 from harness.ports import Bench, Diagnostics
 
 ENTITY, TESTER = 0x0010, 0x0E80

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.hub import MAX_QUEUED, running
 from adapters.hub_bus import HubBus
-from harness.trace import ROW
+from harness.can.trace import ROW
 
 
 @pytest.fixture

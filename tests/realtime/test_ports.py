@@ -14,13 +14,14 @@ from adapters.program import ProgramTarget
 from adapters.qemu import QemuTarget
 from adapters.replay import RecordedCan, RecordedConsole, RecordedPower
 from adapters.simulation import SimulatedConsole, SimulatedTarget
-from harness import certify, plan, submission
-from harness.closed_loop import Loop, coupling
+from harness import certify, plan
+from harness.driving.closed_loop import Loop, coupling
+from harness.driving.scenario import cases, load
 from harness.errors import RigError
-from harness.network import Network
+from harness.inputs import submission
 from harness.paths import SUITES
 from harness.ports import TX, Bench, CanBus, Console, Cycle, Frame, Power, Replayed
-from harness.scenario import cases, load
+from harness.vehicle.bus_view import Network
 from rigs.ecus import build
 from rigs.images import build as images
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import certificate, descendants, rejudge
+from harness import certificate, processes, rejudge
 from harness import record as records
 from harness.model import Outcome
 from rigs.ecus import build
 from tests.support.certified import DRIVEN, DRIVING, SHORT, SHOWN, certified_run, part_profile, start, verdict_of
 
 KILLS = int(os.environ.get("KILLS", "6"))  # KILLS=50 before a release
-TARGETS = {"pytest": b"-m\0pytest", "bus": b"adapters.can_process", "artefact": b"item/artefact"}
+TARGETS = {"pytest": b"-m\0pytest", "bus": b"adapters._can.owner", "artefact": b"item/artefact"}
 RUN_S = 90
 
 
@@ -117,7 +117,7 @@ def cmdline(pid):
 
 
 def find(root, target):
-    return [p for p in descendants.below(root) if TARGETS[target] in cmdline(p)]
+    return [p for p in processes.below(root) if TARGETS[target] in cmdline(p)]
 
 
 def one_kill(seed, submission, profile, folder):
@@ -130,10 +130,10 @@ def one_kill(seed, submission, profile, folder):
     while not find(process.pid, target) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     time.sleep(delay_s)
-    seen = descendants.below(process.pid)
+    seen = processes.below(process.pid)
     killed = find(process.pid, target)
     for pid in killed:
-        descendants.kill(pid)
+        processes.kill(pid)
     try:
         process.communicate(timeout=RUN_S)
     except subprocess.TimeoutExpired:
@@ -164,7 +164,7 @@ def test_an_interrupted_command_ends_what_it_started(tmp_path, short):
     deadline = time.monotonic() + 30
     while not find(process.pid, "artefact") and time.monotonic() < deadline:
         time.sleep(0.05)
-    seen = descendants.below(process.pid)
+    seen = processes.below(process.pid)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 3

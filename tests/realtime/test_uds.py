@@ -15,13 +15,13 @@ from udsoncan.services import Authentication
 from adapters.can_python import PythonCan
 from adapters.hub import Hub
 from adapters.uds import UdsOverCan
-from harness import plan, rig, submission
+from harness import plan
 from harness.errors import DeviceError, RigError
-from harness.interface import BusInterface, DiagnosticsInterface, Interface
-from harness.model import Item
+from harness.inputs import rig, submission
+from harness.model import BusInterface, DiagnosticsInterface, Interface, Item
 from harness.paths import RIGS
 from harness.ports import Bench, Diagnostics
-from harness.tester import AUTHENTICATED, HMAC_SHA256, proof_of
+from harness.vehicle.diagnostics import AUTHENTICATED, HMAC_SHA256, proof_of
 from rigs.ecus import build
 from rigs.ecus.common.transport import Transport
 

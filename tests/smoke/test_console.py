@@ -5,8 +5,7 @@ import pty
 import tty
 
 from adapters.console_serial import SerialConsole
-from harness.interface import ConsoleInterface, Interface
-from harness.model import Item
+from harness.model import ConsoleInterface, Interface, Item
 from harness.ports import Bench
 from tests.support.waiting import until
 

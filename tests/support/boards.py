@@ -3,7 +3,8 @@
 from adapters.can_slcan import Slcan
 from adapters.console_serial import SerialConsole
 from adapters.qemu import QemuTarget
-from harness import plan, submission
+from harness import plan
+from harness.inputs import submission
 from harness.ports import Bench
 from rigs.images import build, linux
 

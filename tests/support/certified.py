@@ -10,8 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from harness import documents
 from harness import record as records
-from harness import shape, suite
+from harness.inputs import suite
 from harness.model import Outcome, Verdict
 from harness.paths import ECUS
 from rigs.ecus import build
@@ -72,7 +73,7 @@ def hears_interrupts():
 
 def verdict_of(runs):
     (file,) = Path(runs).glob("*/*/verdict.json")
-    return file.parent, shape.loads(Verdict, file.read_bytes(), str(file))
+    return file.parent, documents.loads(Verdict, file.read_bytes(), str(file))
 
 
 def asked_of(ecu):

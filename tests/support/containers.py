@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from adapters import container_image
+from adapters._container import image
+from adapters._container.engine import LABEL, owner_token
 from adapters.container import ContainerTarget
-from adapters.container_engine import LABEL, owner_token
-from harness import shape
-from harness.interface import Interface
-from harness.model import Item, Verdict
+from harness import documents
+from harness.model import Interface, Item, Verdict
 from harness.ports import Bench
-from rigs import dockerd
+from shipei import dockerd
 from tests.support.certified import decided
 
 PROFILE = """name: short
@@ -41,7 +40,7 @@ def certified(submission, runs, profile, rig="container"):
     files = sorted(Path(runs).glob("*/*/verdict.json"), key=lambda f: int(f.parent.name))
     assert files, said
     run = files[-1].parent
-    return process.returncode, run, shape.loads(Verdict, (run / "verdict.json").read_bytes(), str(run)), said
+    return process.returncode, run, documents.loads(Verdict, (run / "verdict.json").read_bytes(), str(run)), said
 
 
 def certifies(submission, runs, profile, rig="container"):
@@ -51,7 +50,7 @@ def certifies(submission, runs, profile, rig="container"):
 
 def left(engine):
     """Containers and volumes of ours, and images in quarantine."""
-    names = [t for i in engine.images.list() for t in i.tags if t.startswith(container_image.QUARANTINE)]
+    names = [t for i in engine.images.list() for t in i.tags if t.startswith(image.QUARANTINE)]
     names += [v.name for v in engine.volumes.list(filters={"label": LABEL})]
     return names + [c.name for c in engine.containers.list(all=True, filters={"label": LABEL})]
 

@@ -72,7 +72,7 @@ class Desk:
 def desk(folder, *options):
     """A desk in a folder; its name is the rig's, so each test has its own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rigs.desk", str(folder), *options],
+        [sys.executable, "-m", "shipei.desk", str(folder), *options],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

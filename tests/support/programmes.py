@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness import keys
+from harness.signing import keys
 from programme import life
 from programme.folder import Folder, encoded
 from programme.signing import signed

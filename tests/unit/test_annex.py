@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import BadInput
-from harness.report_job import Enclosed
 from reports import annex, annex_suites
+from reports.job import Enclosed
 
 ISSUED = datetime.date(2026, 11, 27)
 DIGEST = "ab" * 32

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from harness import asc, columns, logs
+from harness.can import asc, columns, logs
+from harness.can.log import Log
+from harness.can.messages import flags_of
 from harness.errors import BadInput
-from harness.log import Log
-from harness.messages import flags_of
 from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
 from tests.unit.test_logs import rows_of
 

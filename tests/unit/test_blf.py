@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import blf, certify, show, trace
+from harness import certify
+from harness.can import blf, trace
+from harness.can.messages import of_row
+from harness.can.trace import ROW
 from harness.errors import BadInput
-from harness.messages import of_row
 from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
-from harness.trace import ROW
 from rigs.ecus import build
+from shipei import show
 
 LENGTHS = (*range(9), 12, 16, 20, 24, 32, 48, 64)
 

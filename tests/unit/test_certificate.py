@@ -8,14 +8,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
-from harness import certificate, keys, shape
+from harness import certificate, documents
 from harness.errors import BadInput
 from harness.model import Combination, Decision, Judged, Outcome, Plan, Verdict
 from harness.paths import EXAMPLES
+from harness.signing import keys
 
 
 def plan(**changes):
-    found = shape.load(Plan, shape.read(EXAMPLES / "plan.yaml"))
+    found = documents.load(Plan, documents.read(EXAMPLES / "plan.yaml"))
     return found.__class__(**{**vars(found), **changes})
 
 
@@ -58,7 +59,7 @@ def refused(file, said, **options):
 
 def test_it_holds_and_is_a_noun_of_its_format(file):
     assert certificate.verify(file)["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
-    assert shape.load(certificate.Certificate, shape.read(file))
+    assert documents.load(certificate.Certificate, documents.read(file))
 
 
 def test_altered_by_one_byte(file):

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from adapters.replay import ReplayedBus
-from harness import closed_loop, plan, rig, shape
-from harness import submission as submissions
-from harness.drive import Drive
+from harness import documents, plan
+from harness.driving import closed_loop
+from harness.driving.drive import Drive
+from harness.driving.scenario import cases, load
 from harness.errors import DeviceError, RigError
+from harness.inputs import rig
+from harness.inputs import submission as submissions
 from harness.model import Event
-from harness.network import Network
 from harness.paths import SUITES
 from harness.ports import TX
-from harness.scenario import cases, load
-from harness.vehicle import Vehicle
+from harness.vehicle.bus_view import Network
+from harness.vehicle.vehicle import Vehicle
 from reports import drives
 from reports.evidence import what_of
 from rigs.ecus import build
@@ -115,7 +117,7 @@ def recorded(notes):
 
 
 def test_a_report_draws_the_second_time_and_says_both(monkeypatch):
-    case = shape.dump(cases(SCENARIOS["AEB-ALONE"])[0])
+    case = documents.dump(cases(SCENARIOS["AEB-ALONE"])[0])
     calls = ("couple", "couple", "couple again", "couple")
     events = [Event(what="driven", requirement="R", call=c, time_ns=n, context={"case": json.dumps(case)}) for n, c in enumerate(calls)]  # fmt: skip
     monkeypatch.setattr(drives, "driven", lambda evidence, event: event.time_ns)

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import certify, compare
-from harness.cli import app
 from harness.errors import BadInput
 from harness.model import Measured, Outcome
 from rigs.ecus import build
+from shipei.cli import app
 
 PROFILE = 'name: short\nversion: "1"\nsuites: [common, cockpit]\nmandatory: [COCKPIT-SPEED-001, CAN-MATRIX-001]\n'
 BUILDS = {"sound": {}, "again": {}, "inside": {"SPEED_OFFSET_KMH": "0.2"}, "defective": {"SPEED_OFFSET_KMH": "-0.9"}}

@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import submission, tester
+from harness.can.trace import ROW, Trace, load
 from harness.errors import BadInput, DeviceError
-from harness.interface import DiagnosticsInterface
-from harness.isotp import FLOW, WAIT, Got, Transport
+from harness.inputs import submission
+from harness.model import DiagnosticsInterface
 from harness.ports import EXT
-from harness.seen import MS
-from harness.trace import ROW, Trace, load
+from harness.vehicle import diagnostics
+from harness.vehicle.isotp import FLOW, WAIT, Got, Transport
+from harness.vehicle.observation import MS
 from rigs.ecus import build
 from rigs.ecus.common import ed25519
 from rigs.ecus.common.diagnostics import Server
@@ -197,7 +198,7 @@ class Answering:
 def test_every_addressing_is_spoken_and_understood(how, ahead, to_all, back):
     told = DiagnosticsInterface(bus="body", request=0x7A0, response=0x7A8, functional=0x7DF, **how)
     vehicle = Answering({"padding": 0xCC, "extended": False, **dataclasses.asdict(told), "security": ()})
-    asking = tester.Tester(vehicle, told)
+    asking = diagnostics.Tester(vehicle, told)
     assert asking.ask(b"\x22" + b"\xf1\x89" * 6).data == b"\x62" + (b"\xf1\x89" + b"1" * 40) * 6
     assert {data[: len(ahead) // 2].hex() for data in vehicle.asked} == {ahead}
     assert asking.ask(b"\x3e\x00", functional=True).data == b"\x7e\x00"
@@ -251,9 +252,9 @@ def test_a_device_that_makes_us_wait_for_ever_is_given_up():
 
 
 def test_a_device_whose_answer_is_pending_for_ever_is_given_up():
-    pending = scripted(tester.Tester, Got(time_ns=0, data=bytes.fromhex("037f3e78")))
+    pending = scripted(diagnostics.Tester, Got(time_ns=0, data=bytes.fromhex("037f3e78")))
     with pytest.raises(DeviceError, match="responsePending 100 times, and no final answer"):
-        pending.attempt(tester.PRESENT)
+        pending.attempt(diagnostics.PRESENT)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = [
-    f"{folder.replace('/', '.')}.{f.stem}"
-    for folder in ("harness", "adapters", "reports", "rigs/kernels", "store", "programme", "publication", "tools")
-    for f in sorted((ROOT / folder).glob("*.py"))
+    ".".join(f.relative_to(ROOT).with_suffix("").parts)
+    for folder in ("harness", "adapters", "reports", "shipei", "rigs", "store", "programme", "publication", "tools")
+    for f in sorted((ROOT / folder).rglob("*.py"))
     if re.search(r"^\s*>>> ", f.read_text(encoding="utf-8"), re.M)
 ]
 

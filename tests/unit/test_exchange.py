@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from harness import certify
+from harness.can.trace import ROW
 from harness.model import Outcome
-from harness.trace import ROW
 from reports import exchange, histogram, pages
 from reports.evidence import Evidence
 from rigs.ecus import build

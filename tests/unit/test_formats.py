@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan, rig, shape, submission, suite
-from harness.cli import NOUNS
+from harness import documents, plan
 from harness.errors import BadInput
+from harness.inputs import rig, submission, suite
 from harness.paths import EXAMPLES, RIGS
 from rigs.ecus import build
+from shipei.cli import NOUNS
 
 
 @pytest.fixture
@@ -33,11 +34,11 @@ def mistakes(call, *arguments):
 
 @pytest.mark.parametrize("name", NOUNS)
 def test_every_format_has_a_schema_and_a_commented_example_that_loads(name):
-    assert json.dumps(shape.schema(NOUNS[name]))
+    assert json.dumps(documents.schema(NOUNS[name]))
     file = EXAMPLES / f"{name}.yaml"
     assert file.read_text(encoding="utf-8").startswith("#")
-    document = shape.read(file)
-    assert shape.load(NOUNS[name], document) is not None, document.mistakes
+    document = documents.read(file)
+    assert documents.load(NOUNS[name], document) is not None, document.mistakes
 
 
 def test_the_reference_submission_is_without_mistakes(folder):

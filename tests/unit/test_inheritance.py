@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import certify
-from harness.cli import app
 from harness.errors import BadInput
 from harness.paths import RIGS
 from programme import inheritance, life
@@ -16,6 +15,7 @@ from programme.inheritance import Inheritance
 from programme.verifier import NotValid, verify
 from publication import write
 from rigs.ecus import build
+from shipei.cli import app
 from tests.support.programmes import NOW, content, programme, resigned
 from tests.support.sites import site, valid
 from tests.support.stores import certified

@@ -6,8 +6,9 @@ import zipfile
 
 import pytest
 
-from harness import intake, submission
 from harness.errors import BadInput
+from harness.inputs import archive as intake
+from harness.inputs import submission
 from rigs.ecus import build
 
 

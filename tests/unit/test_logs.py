@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import blf, candump, cli, columns, logs
+from harness.can import blf, candump, columns, logs
+from harness.can.log import Log
+from harness.can.messages import flags_of
+from harness.can.trace import ROW
 from harness.errors import BadInput
-from harness.log import Log
-from harness.messages import flags_of
 from harness.paths import DBC
 from harness.ports import BRS, ERROR, ESI, EXT, FD, RTR, TX
-from harness.trace import ROW
+from shipei import cli
 
 EXAMPLE = """(1436509052.249713) vcan0 044#2A366C2BBA
 (1436509052.449847) vcan0 0F6#7ADFE07BD2 T

@@ -8,11 +8,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from harness import odx, shape, submission
-from harness.cli import app
+from harness import documents as shape
 from harness.errors import BadInput
-from harness.interface import DiagnosticsInterface
+from harness.inputs import odx, submission
+from harness.model import DiagnosticsInterface
 from rigs.ecus import build
+from shipei.cli import app
 from tests.support import odx_file
 
 TOLD = ("request", "response", "extended", "functional", "padding", "addressing", "target", "source", "sessions")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import certificate, certify, record, rejudge, trace, verdicts
+from harness import certificate, certify, record, rejudge, verdicts
+from harness.can import trace
 from harness.errors import BadInput
 from harness.model import Decision, Outcome
 from harness.ports import TX

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from harness.driving.plant import STEP_S, Plant, place_of, touching
+from harness.driving.scenario import Actor, Actuators, Scenario, Steering
 from harness.model import Source
-from harness.plant import STEP_S, Plant, place_of, touching
-from harness.scenario import Actor, Actuators, Scenario, Steering
 
 NOWHERE = Source(document="", clause="")
 

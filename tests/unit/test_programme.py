@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
-from harness import keys, record, rejudge, verdicts
-from harness.cli import app
+from harness import record, rejudge, verdicts
 from harness.errors import BadInput
 from harness.model import Decision
 from harness.paths import ROOT
+from harness.signing import keys
 from programme import life, verifier
 from programme.folder import Folder
 from programme.verifier import NotValid, verify
+from shipei.cli import app
 from store.disk import Disk
 from tests.support import sites
 from tests.support.programmes import NOW, PERSONS, both, content, denied, holds, programme, resigned

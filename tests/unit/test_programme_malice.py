@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from harness import keys
 from harness.errors import BadInput
+from harness.signing import keys
 from programme import life, verifier
 from programme.verifier import verify
 from tests.support import sites

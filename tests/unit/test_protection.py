@@ -7,9 +7,9 @@ import os
 import pytest
 from e2e import crc
 
-from harness.interface import E2e
+from harness.can.e2e import PERIOD, check, counter, jumps, masquerade, protect, ring
+from harness.model import E2e
 from harness.paths import ECUS
-from harness.protection import PERIOD, check, counter, jumps, masquerade, protect, ring
 
 RULES = [
     E2e(message="M", profile="P01", data_id=0x123),

@@ -13,12 +13,12 @@ import pytest
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
-from harness.cli import app
 from harness.errors import BadInput
 from programme import life, waivers
 from publication import pages, write
 from publication.entries import Entry
 from publication.job import Release, Site
+from shipei.cli import app
 from tests.support.programmes import NOW, programme
 from tests.support.sites import good_and_bad, site, valid
 

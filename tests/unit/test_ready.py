@@ -5,7 +5,8 @@ import shutil
 import pytest
 import yaml
 
-from harness import certify, record, trace
+from harness import certify, record
+from harness.can import trace
 from harness.model import Decision
 from harness.paths import RIGS
 from rigs.ecus import build

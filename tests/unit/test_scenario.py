@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from harness import suite
+from harness.driving.scenario import cases, load, start_of
 from harness.errors import BadInput
+from harness.inputs import suite
 from harness.paths import SUITES
-from harness.scenario import cases, load, start_of
 
 GOOD = """- id: S-1
   en: A car ahead.

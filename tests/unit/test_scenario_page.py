@@ -1,7 +1,7 @@
 """docs/scenarios.md is what the scenarios say, with a picture of each."""
 
+from harness.driving.scenario import load
 from harness.paths import SUITES
-from harness.scenario import load
 from tools import scenario_page
 
 

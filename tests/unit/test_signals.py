@@ -9,11 +9,11 @@ from cantools.database.conversion import BaseConversion
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
-from harness.packing import layout
+from harness.can.decode import Codec
+from harness.can.encode import layout
+from harness.can.trace import ROW
 from harness.paths import DBC
 from harness.ports import EXT, FD
-from harness.signals import Codec
-from harness.trace import ROW
 
 SIZES = (*range(1, 9), 12, 16, 20, 24, 32, 48, 64)
 

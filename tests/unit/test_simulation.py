@@ -9,13 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adapters._process.stepper import Stepper
 from adapters.can_python import OwnedBus, SteadyReader
 from adapters.can_simulated import SimulatedCan
 from adapters.simulation import SimulatedConsole, SimulatedTarget
-from adapters.stepper import Stepper
-from harness import plan, submission, trace
+from harness import plan
+from harness.can import trace
+from harness.can.frames import bit_counts, duration_ns
 from harness.errors import DeviceError, RigError
-from harness.frame_bits import bit_counts, duration_ns
+from harness.inputs import submission
 from harness.ports import BRS, ERROR, EXT, FD, TX, Bench, Cycle, Frame
 from rigs.ecus import build
 
@@ -204,10 +206,10 @@ def test_an_item_that_breaks_the_protocol_is_named(opened, tmp_path, behaviour, 
 def test_a_silent_item_is_the_labs_only_if_it_waits_for_a_cpu(
     opened, tmp_path, monkeypatch, does, ran_ms, waited_ms, fault, said
 ):
-    monkeypatch.setattr("adapters.stepper.START_S", 0.5)
-    monkeypatch.setattr("adapters.stepper.OBSERVED_S", 0.02)
+    monkeypatch.setattr("adapters._process.stepper.START_S", 0.5)
+    monkeypatch.setattr("adapters._process.stepper.OBSERVED_S", 0.02)
     readings = iter([(1 * MS, 0), ((1 + ran_ms) * MS, waited_ms * MS)])  # this host may be overloaded itself
-    monkeypatch.setattr("adapters.stepper.Stepper.scheduled", lambda _: next(readings))
+    monkeypatch.setattr("adapters._process.stepper.Stepper.scheduled", lambda _: next(readings))
     _, power, _ = opened(artefact=script(tmp_path, does))
     with pytest.raises(fault, match=said):
         power.on()

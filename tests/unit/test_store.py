@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import certificate, record
-from harness.cli import app
 from harness.errors import BadInput
+from shipei.cli import app
 from store import listing, runs
 from store.layout import INDEX, INDEX_LOCK, LAYOUT, LOCK, Layout
 from store.runs import RECORD_TYPE, TITLE

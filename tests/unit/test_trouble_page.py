@@ -14,7 +14,7 @@ def test_every_piece_of_advice_is_about_a_message_that_exists():
     code = "\n".join(
         file.read_text(encoding="utf-8")
         for folder in ("adapters", "harness")
-        for file in (trouble_page.ROOT / folder).glob("*.py")
+        for file in (trouble_page.ROOT / folder).rglob("*.py")
     )
     said = "\n".join(text for texts in trouble_page.messages().values() for text in texts)
     for topic in yaml.safe_load(trouble_page.TOPICS.read_text(encoding="utf-8")):

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from harness import keys
-from harness.cli import app
 from harness.errors import BadInput
+from harness.signing import keys
 from programme import life, waivers
 from programme.folder import Folder
 from programme.verifier import NotValid, verify
+from shipei.cli import app
 from tests.support.programmes import NOW, content, programme, resigned
 from tests.support.stores import certified
 

@@ -1,0 +1,1 @@
+"""Of containers: the engine, images, memory, and what an engine promises."""

@@ -1,0 +1,1 @@
+"""Of flashing: attempts with their marks, and which software is on the target."""

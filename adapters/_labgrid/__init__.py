@@ -1,0 +1,1 @@
+"""labgrid's messages."""

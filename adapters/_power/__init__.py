@@ -1,0 +1,1 @@
+"""Of supplies: SCPI, and when something was switched that tells no time."""

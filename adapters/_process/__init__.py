@@ -1,0 +1,1 @@
+"""Of programs: how they are started, bounded, and ended."""

@@ -1,0 +1,1 @@
+"""Of diagnostics: the final answer, and the kernel's ISO-TP."""

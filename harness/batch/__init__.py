@@ -1,0 +1,1 @@
+"""Many runs: campaigns over combinations, sweeps over conditions."""

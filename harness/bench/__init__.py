@@ -1,0 +1,1 @@
+"""To have a bench for oneself, and to leave it safe."""

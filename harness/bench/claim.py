@@ -1,0 +1,219 @@
+"""Have a bench for oneself: its lock, its lease from a lab engine, and a guard that leaves it safe whatever happens to us."""
+
+import fcntl
+import getpass
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from harness.bench import guard
+from harness.errors import RigError
+from harness.inputs import rig
+from harness.model import Rig
+from harness.paths import ROOT, memory_of_rig
+from harness.ports import Lease
+from harness.record import write_json
+
+Tell = Callable[[str], None]
+OWNER = "owner.json"
+LOOK_S = 0.5
+GUARD_S = 90.0  # how long a guard may take to make everything safe
+LATE_S = 30.0
+
+
+class Hold:
+    """A bench that is ours for now."""
+
+    def __init__(self) -> None:
+        self.lease: Lease | None = None
+        self.guard: Guard | None = None
+
+    def lost(self) -> str:
+        """Why the bench is not ours any more; empty while it is."""
+        try:
+            if self.lease is not None:
+                self.lease.alive()
+        except RigError as error:
+            return str(error)
+        return ""
+
+    def make_safe(self) -> list[str]:
+        """Everything to its safe state; what could not be done."""
+        return self.guard.make_safe() if self.guard else []
+
+
+@contextmanager
+def held(
+    bench: Rig,
+    rig_file: Path,
+    what: str,
+    *,
+    wait_s: float = 0.0,
+    tell: Tell = lambda what: None,
+    looking: bool = False,
+) -> Iterator[Hold]:
+    """Lock the bench, reserve it, make it safe, and leave it safe.
+
+    Raises RigError when it is not free within `wait_s`, or cannot be made safe; who is only `looking` for what is wrong is told.
+    """
+    hold, memory = Hold(), memory_of_rig(bench.name)
+    with ExitStack() as stack:
+        lock = stack.enter_context(locked(memory, bench.name, what, wait_s, tell)) if bench.one_at_a_time else None
+        if bench.lease is not None:
+            hold.lease = stack.enter_context(rig.lease(rig_file).reserve(bench.name, tell))
+        if guard.switching(rig_file):
+            hold.guard = Guard(rig_file, memory, lock)
+            stack.callback(hold.guard.close)
+            say_how_it_was_left(memory, tell)
+            unsafe = hold.make_safe()
+            if unsafe and looking:
+                tell(f"the bench {bench.name} cannot be made safe: {'; '.join(unsafe)}")
+            elif unsafe:
+                raise RigError(
+                    f"the bench {bench.name} cannot be made safe, so nothing is started: {'; '.join(unsafe)}"
+                )
+        yield hold
+
+
+def say_how_it_was_left(memory: Path, tell: Tell) -> None:
+    file = memory / guard.LEFT
+    if file.is_file():
+        left = json.loads(file.read_text(encoding="utf-8"))
+        tell(
+            f"the last harness here died at {left['at']}; then: {'; '.join([*left['done'], *left['failed']]) or 'nothing'}"
+        )
+        file.unlink()
+
+
+# ---------------------------------------------------------------- one run at a time
+
+
+@contextmanager
+def locked(memory: Path, name: str, what: str, wait_s: float, tell: Tell) -> Iterator[int]:
+    """The bench's lock. The kernel frees it when its owner dies, so a dead owner's lock is simply taken."""
+    file, deadline = memory / OWNER, time.monotonic() + wait_s
+    with (memory / "lock").open("a") as lock:
+        while not free(lock.fileno()):
+            if time.monotonic() >= deadline:
+                raise RigError(f"the bench {name} is taken {owner(file)}; --wait SECONDS waits for it")
+            tell(f"waiting for the bench {name}, taken {owner(file)}")
+            time.sleep(LOOK_S)
+        if file.is_file():
+            tell(f"taking over the bench {name} from a run that died: it was taken {owner(file)}")
+        mine = {"pid": os.getpid(), "user": user(), "host": socket.gethostname(), "what": what, "since": time.time()}
+        write_json(file, mine)
+        try:
+            yield lock.fileno()
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def taken(memory: Path) -> str | None:
+    """By whom the bench is taken now; None if it is free."""
+    with (memory / "lock").open("a") as lock:
+        return None if free(lock.fileno()) else owner(memory / OWNER)
+
+
+def free(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def owner(file: Path) -> str:
+    """By whom and since when, in words."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        minutes = max(0.0, time.time() - found["since"]) / 60
+        return f"by {found['user']}@{found['host']} (pid {found['pid']}, {found['what']}) for {minutes:.0f} min"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "by somebody who has not yet said who"
+
+
+def user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+# ---------------------------------------------------------------- the guard
+
+
+class Guard:
+    """Our end of the guard process."""
+
+    def __init__(self, rig_file: Path, memory: Path, lock: int | None) -> None:
+        self.rig_file, self.memory, self.lock = rig_file, memory, lock
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[str]":
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.bench.guard", str(self.rig_file.resolve()), str(self.memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+            start_new_session=True,
+            pass_fds=() if self.lock is None else (self.lock,),
+        )
+        if not self.line(process, LATE_S):
+            process.kill()
+            process.wait()
+            raise RigError(
+                f"the guard of the bench did not start; try python -m harness.bench.guard {self.rig_file} {self.memory}"
+            )
+        return process
+
+    @staticmethod
+    def line(process: "subprocess.Popen[str]", within_s: float) -> str:
+        """The guard's next line; empty when there is none in time."""
+        assert process.stdout
+        return process.stdout.readline() if select.select([process.stdout], [], [], within_s)[0] else ""
+
+    def make_safe(self) -> list[str]:
+        """What could not be brought to its safe state. A guard that died is replaced."""
+        if self.process.poll() is not None:
+            self.shut()
+            self.process = self.start()
+        assert self.process.stdin
+        try:
+            self.process.stdin.write("safe\n")
+            self.process.stdin.flush()
+            said: dict[str, Any] = json.loads(
+                self.line(self.process, GUARD_S) or '{"failed": ["the guard does not answer"]}'
+            )
+        except (OSError, ValueError) as error:
+            return [f"the guard of the bench is gone: {error}"]
+        return list(said["failed"])
+
+    def shut(self) -> None:
+        """Our ends of its pipes."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+    def close(self) -> None:
+        """Make safe once more, and let the guard go."""
+        self.make_safe()
+        try:
+            assert self.process.stdin
+            self.process.stdin.write("done\n")
+            self.process.stdin.close()
+            self.process.wait(LATE_S)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        self.shut()

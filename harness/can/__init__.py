@@ -1,0 +1,1 @@
+"""Frames: recorded, read from other tools' files, decoded, encoded, protected, named by VSS paths."""

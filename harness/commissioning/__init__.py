@@ -1,0 +1,1 @@
+"""A bench before its first run: found, checked, qualified by its golden item."""

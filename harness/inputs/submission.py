@@ -1,0 +1,290 @@
+"""Load what a vendor handed in, and say everything that is wrong with it at once."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from harness import documents
+from harness.can import decode, vss
+from harness.can.e2e import HEADER_BYTES, LONGEST_RING, PERIOD, WIDE_IDS
+from harness.documents import Document, meant
+from harness.errors import BadInput
+from harness.inputs import container_archive, declared_diagnostics, declared_flashing
+from harness.inputs.suite import features as known_features
+from harness.model import Artefact, BusInterface, E2e, Interface, Submission, Value
+from harness.paths import REGISTRY, sha256
+
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+MAX_FILES = 200
+MAX_TOTAL_BYTES = 2_000_000_000
+MAX_PACKAGE_BYTES = 16 << 20
+
+
+def locate(given: Path) -> Path:
+    """The submission.yaml that a person means by a file or a folder."""
+    return given / "submission.yaml" if given.is_dir() else given
+
+
+def load(given: Path, *, artefacts: bool = True) -> Submission:
+    """Read and check a submission; raise BadInput with every mistake.
+
+    Everything that the submission names must lie in its own folder and carry the digest that it declares. A record keeps a
+    submission without its artefacts: then `artefacts` is false.
+    """
+    file = locate(given)
+    document = documents.read(file)
+    loaded = documents.load(Submission, document)
+    if loaded is not None:
+        check(document, loaded, file.parent, artefacts)
+    else:
+        check_registry(document, document.data)
+    if document.mistakes or loaded is None:
+        raise BadInput(sorted(document.mistakes, key=line_of))
+    return loaded
+
+
+def line_of(mistake: str) -> tuple[str, int]:
+    parts = mistake.split(":")
+    return parts[0], int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def check(document: Document, submission: Submission, folder: Path, artefacts: bool) -> None:
+    check_registry(document, document.data)
+    check_names(document, submission)
+    check_features(document, submission)
+    for n, artefact in enumerate(submission.artefacts if artefacts else ()):
+        file = inside(document, ("artefacts", n, "path"), folder, artefact.path)
+        if file is not None and sha256(file) != artefact.sha256.lower():
+            document.mistake(
+                ("artefacts", n, "sha256"), f"{artefact.path} has the digest {sha256(file)}, not {artefact.sha256}"
+            )
+        elif file is not None and artefact.form == "container":
+            for what in container_archive.check(file)[1]:
+                document.mistake(("artefacts", n, "path"), f"{artefact.path}: {what}")
+    check_artefacts(document, submission)
+    if not submission.interface.buses and (submission.interface.console is None or not is_image(submission)):
+        document.mistake(
+            ("interface", "buses"), "at least one bus is expected; a complete image may have a console alone"
+        )
+    seen_paths: dict[str, str] = {}
+    for name, bus in submission.interface.buses.items():
+        check_bus(document, name, bus, folder, seen_paths)
+    check_paths(document, submission.interface, seen_paths)
+    declared_diagnostics.check(document, submission)
+    flashing = submission.interface.flashing
+    for n, package in enumerate(flashing.packages if flashing else ()):
+        where = (*declared_flashing.HERE, "packages", n, "path")
+        file = inside(document, where, folder, package.path)
+        if file is not None and not 0 < file.stat().st_size <= MAX_PACKAGE_BYTES:
+            document.mistake(where, f"{package.path} should have 1 to {MAX_PACKAGE_BYTES} bytes")
+    declared_flashing.check(document, submission)
+
+
+def is_image(submission: Submission) -> bool:
+    """Whether it is a complete image, rather than an application."""
+    return any(form_of(a) == "image" for a in submission.artefacts)
+
+
+def form_of(artefact: Artefact) -> str:
+    """What a rig must be able to run: a program, a container, or a complete image."""
+    return artefact.form if artefact.role == "application" else "image"
+
+
+def check_artefacts(document: Document, submission: Submission) -> None:
+    """One application, or the files of one complete image, each role once."""
+    roles = [a.role for a in submission.artefacts]
+    for n, artefact in enumerate(submission.artefacts):
+        if artefact.role in roles[:n]:
+            document.mistake(("artefacts", n, "role"), f"there are two artefacts with the role {artefact.role}")
+        if artefact.form == "container" and artefact.role != "application":
+            document.mistake(("artefacts", n, "form"), f"a {artefact.role} is no container image")
+    alone = [r for r in roles if r in ("application", "firmware")]
+    if not roles:
+        document.mistake(("artefacts",), "no artefact: one application is expected, or the files of a complete image")
+    elif alone and len(set(roles)) > 1:
+        what = f"an artefact with the role {alone[0]} stands alone; a complete image is a bootloader, a disk, or both"
+        document.mistake(("artefacts",), what)
+
+
+def check_names(document: Document, submission: Submission) -> None:
+    """Names and versions end up in folder names, tables and pages, so they are plain."""
+    combination = submission.combination
+    parts: list[tuple[documents.Path_, str]] = [(("chip", "revision"), combination.chip.revision)]
+    for where, software in (("os", combination.os), ("application", combination.application)):
+        parts += [((where, "name"), software.name), ((where, "version"), software.version)]
+    for n, service in enumerate(combination.services):
+        parts += [(("services", n, "name"), service.name), (("services", n, "version"), service.version)]
+    for place, text in parts:
+        if not PLAIN.fullmatch(text):
+            what = f"{text!r} should be 1 to 64 letters, digits or . _ + - and start with a letter or digit"
+            document.mistake(("combination", *place), what)
+
+
+def check_registry(document: Document, data: object) -> None:
+    """Vendor, chip and operating system must be registered, in their one spelling."""
+    for registry, path in (
+        ("vendors", ("vendor",)),
+        ("chips", ("combination", "chip", "name")),
+        ("systems", ("combination", "os", "name")),
+    ):
+        found: object = data
+        for step in path:
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, str):
+            for what in unregistered(registry, found):
+                document.mistake(path, what)
+
+
+def unregistered(registry: str, name: str) -> Iterator[str]:
+    known: Mapping[str, Mapping[str, object]] = documents.read(REGISTRY / f"{registry}.yaml").data
+    if name in known:
+        return
+    spelled = {str(alias).lower(): key for key, entry in known.items() for alias in [*entry.get("aliases", []), key]}  # type: ignore[misc]
+    if name.lower() in spelled:
+        yield f"{registry[:-1]} {name!r} is spelled {spelled[name.lower()]!r} in the registry"
+    else:
+        yield f"{registry[:-1]} {name!r} is not registered{meant(name, known)}; see registry/{registry}.yaml"
+
+
+def check_features(document: Document, submission: Submission) -> None:
+    known = known_features()
+    for feature, settings in submission.features.items():
+        if feature not in known:
+            document.mistake(("features", feature), f"unknown feature {feature!r}{meant(feature, known)}")
+            continue
+        for key, value in settings.items():
+            where = ("features", feature, key)
+            if key not in known[feature]:
+                document.mistake(where, f"unknown setting {key!r} of {feature}{meant(key, known[feature])}")
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                document.mistake(where, f"{key} should be a number above 0, not {value!r}")
+
+
+def inside(document: Document, where: documents.Path_, folder: Path, named: str) -> Path | None:
+    """The file of that name in the folder; None, with the mistake noted, if it is not there or leads outside."""
+    pure = PurePosixPath(named)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in named:
+        document.mistake(where, f"{named!r} leads outside the submission's folder")
+        return None
+    file = folder / named
+    if not file.resolve().is_relative_to(folder.resolve()):
+        document.mistake(where, f"{named!r} is a link that leads outside the submission's folder")
+    elif not file.is_file():
+        document.mistake(where, f"no such file: {named}{documents.near_file(file)}")
+    elif file.stat().st_size > MAX_TOTAL_BYTES:
+        document.mistake(where, f"{named} is larger than {MAX_TOTAL_BYTES} bytes")
+    else:
+        return file
+    return None
+
+
+def check_bus(document: Document, name: str, bus: BusInterface, folder: Path, seen_paths: dict[str, str]) -> None:
+    here: documents.Path_ = ("interface", "buses", name)
+    if name in ("console", "power"):
+        document.mistake(here, f"a bus cannot be called {name!r}")
+    if bus.bitrate not in range(10_000, 1_000_001):
+        document.mistake((*here, "bitrate"), f"bitrate should be 10000 to 1000000 bit/s, not {bus.bitrate}")
+    if bus.fd and bus.data_bitrate is None:
+        document.mistake((*here, "fd"), "a CAN FD bus needs data_bitrate")
+    file = inside(document, (*here, "dbc"), folder, bus.dbc)
+    if file is None:
+        return
+    try:
+        codec = decode.Codec(decode.load(file, bus.dbc))
+    except BadInput as error:
+        document.mistakes.extend(error.mistakes)
+        return
+    nodes = sorted({s for m in codec.database.messages for s in m.senders} | {n.name for n in codec.database.nodes})
+    if bus.node not in nodes:
+        document.mistake((*here, "node"), f"{bus.dbc} has no node {bus.node!r}{meant(bus.node, nodes)}")
+    for n, rule in enumerate(bus.e2e):
+        check_e2e(document, (*here, "e2e", n), rule, codec, bus)
+    for n, supervision in enumerate(bus.supervised):
+        at: documents.Path_ = (*here, "supervised", n)
+        check_message(document, (*at, "message"), supervision.message, codec, bus.dbc)
+        check_signal_value(document, at, supervision.signal, supervision.value, codec, bus.dbc)
+    check_spoken(document, here, bus, codec)
+    if bus.vss is not None:
+        vss_file = inside(document, (*here, "vss"), folder, bus.vss)
+        if vss_file is not None:
+            mistakes, paths = vss.check(vss_file, bus.vss, codec, bus.dbc)
+            document.mistakes.extend(mistakes)
+            for path in paths:
+                if path in seen_paths:
+                    document.mistakes.append(f"{bus.vss}:1: {path} is already mapped on bus {seen_paths[path]}")
+                seen_paths[path] = name
+
+
+def check_message(document: Document, where: documents.Path_, name: str, codec: decode.Codec, dbc: str) -> bool:
+    if name not in codec.messages:
+        document.mistake(where, f"{dbc} has no message {name!r}{meant(name, codec.messages)}")
+    return name in codec.messages
+
+
+def check_e2e(document: Document, where: documents.Path_, rule: E2e, codec: decode.Codec, bus: BusInterface) -> None:
+    if not check_message(document, (*where, "message"), rule.message, codec, bus.dbc):
+        return
+    if codec.messages[rule.message].length < HEADER_BYTES[rule.profile]:
+        document.mistake(where, f"{rule.message} is too short for profile {rule.profile}")
+    if rule.profile == "P02" and (len(rule.data_ids) != 16 or not all(0 <= i < 256 for i in rule.data_ids)):
+        document.mistake(where, "profile P02 needs data_ids, sixteen numbers from 0 to 255")
+    if PERIOD[rule.profile] > LONGEST_RING and bus.node not in codec.messages[rule.message].senders:
+        text = f"the bench sends {rule.message}, and profile {rule.profile} is only checked where the device sends it"
+        document.mistake((*where, "profile"), text)
+    most = 1 << 32 if rule.profile in WIDE_IDS else 1 << 16
+    if rule.profile != "P02" and not 0 <= (rule.data_id if rule.data_id is not None else -1) < most:
+        document.mistake(where, f"profile {rule.profile} needs data_id, a number from 0 to {most - 1}")
+    if not 1 <= rule.max_delta_counter < PERIOD[rule.profile] - 1:
+        text = f"max_delta_counter should be 1 to {PERIOD[rule.profile] - 2}, not {rule.max_delta_counter}"
+        document.mistake((*where, "max_delta_counter"), text)
+
+
+def check_spoken(document: Document, here: documents.Path_, bus: BusInterface, codec: decode.Codec) -> None:
+    """Messages on events and for network management must be the device's own."""
+    own = {m.name for m in codec.messages.values() if bus.node in m.senders}
+    for n, event in enumerate(bus.events):
+        at: documents.Path_ = (*here, "events", n, "message")
+        if check_message(document, at, event.message, codec, bus.dbc) and event.message not in own:
+            document.mistake(at, f"{event.message} is not sent by {bus.node}")
+    if bus.nm is None:
+        return
+    if check_message(document, (*here, "nm", "message"), bus.nm.message, codec, bus.dbc):
+        identifier = codec.messages[bus.nm.message].frame_id
+        if bus.nm.message not in own:
+            document.mistake((*here, "nm", "message"), f"{bus.nm.message} is not sent by {bus.node}")
+        if not bus.nm.first <= identifier <= bus.nm.last or bus.nm.first == bus.nm.last:
+            text = f"identifiers from {bus.nm.first:#x} to {bus.nm.last:#x} should hold {identifier:#x} of {bus.nm.message} and others"
+            document.mistake((*here, "nm", "first"), text)
+    for key in ("repeat_ms", "timeout_ms", "wait_bus_sleep_ms"):
+        if not getattr(bus.nm, key) > 0:
+            document.mistake((*here, "nm", key), f"{key} should be above 0")
+
+
+def check_paths(document: Document, interface: Interface, mapped: Mapping[str, str]) -> None:
+    """What the bench is to set is in a map, where the maps could be read."""
+    said: list[tuple[documents.Path_, Mapping[str, Value]]] = []
+    for name, bus in interface.buses.items():
+        here = ("interface", "buses", name)
+        said += [((*here, "events", n, "trigger"), event.trigger) for n, event in enumerate(bus.events)]
+        said += [((*here, "nm", "release"), bus.nm.release)] if bus.nm else []
+    flashing = interface.flashing
+    if flashing is not None:
+        said += [((*declared_flashing.HERE, "conditions", n), one) for n, one in enumerate(flashing.conditions)]
+        for key in ("agree", "decline") if flashing.consent else ():
+            said.append(((*declared_flashing.HERE, "consent", key), getattr(flashing.consent, key)))
+    for where, values in said if mapped else ():
+        for path in values:
+            if path not in mapped:
+                document.mistake((*where, path), f"no map has {path}{meant(path, mapped)}")
+
+
+def check_signal_value(
+    document: Document, where: documents.Path_, signal: str, value: str, codec: decode.Codec, dbc: str
+) -> None:
+    owners = [e for es in codec.extractions.values() for e in es if e.name == signal]
+    if not owners:
+        names = {e.name for es in codec.extractions.values() for e in es}
+        document.mistake((*where, "signal"), f"{dbc} has no signal {signal!r}{meant(signal, names)}")
+    elif value not in owners[0].choices.values():
+        labels = owners[0].choices.values()
+        document.mistake((*where, "value"), f"{signal} has no value {value!r}{meant(value, labels)}")

@@ -1,0 +1,199 @@
+"""One bus of the vehicle: its DBC, what the device sends on it, and the messages that the bench sends in the rest's place."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cantools.database import EncodeError, Message, Signal
+
+from harness.can import decode, vss
+from harness.can.decode import Codec, Decoded
+from harness.can.e2e import ring
+from harness.can.frames import duration_ns
+from harness.can.trace import Rows
+from harness.errors import SuiteError
+from harness.model import BusInterface, E2e, Value
+from harness.ports import BRS, ERROR, EXT, FD, TX, CanBus, Cycle
+
+MS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One path's values over a stretch of time."""
+
+    time_ns: Any
+    values: Sequence[Value]
+
+
+class Network:
+    """Names for a bus; and the restbus with its present values."""
+
+    def __init__(self, name: str, bus: CanBus, interface: BusInterface, folder: Path) -> None:
+        self.name, self.bus, self.interface = name, bus, interface
+        self.codec = Codec(decode.load(folder / interface.dbc, interface.dbc))
+        self.paths: dict[str, vss.Mapped] = vss.load(folder / interface.vss, self.codec) if interface.vss else {}
+        self.rules: Mapping[str, E2e] = {r.message: r for r in interface.e2e}
+        self.values: dict[str, dict[str, Any]] = {}
+        self.changed: set[str] = set()
+
+    # ------------------------------------------------------------ who sends what
+
+    def sent_by_device(self) -> list[Message]:
+        """The messages that the device sends, by the DBC."""
+        return [m for m in self.codec.messages.values() if self.interface.node in m.senders]
+
+    def restbus(self) -> list[Message]:
+        """The cyclic messages that the others send, and so the bench."""
+        return [m for m in self.codec.messages.values() if self.interface.node not in m.senders and m.cycle_time]
+
+    def owner(self, signal: str) -> str:
+        """The message of a signal."""
+        return next(m for m, es in self.codec.extractions.items() if any(e.name == signal for e in es))
+
+    def ids(self, message: str) -> list[int]:
+        return [self.codec.messages[message].frame_id]
+
+    def flags(self, message: str) -> int:
+        found = self.codec.messages[message]
+        return (EXT if found.is_extended_frame else 0) | (FD | BRS if found.is_fd else 0)
+
+    # ------------------------------------------------------------ sending
+
+    def put(self, mapped: vss.Mapped, value: Value) -> None:
+        """Set a signal by its VSS value."""
+        if self.interface.node in self.codec.messages[mapped.message].senders:
+            raise SuiteError(f"{mapped.path} is sent by the device itself; it cannot be set")
+        labels = {str(v): k for k, v in mapped.to_vss.items()}
+        self.present(mapped.message)[mapped.signal] = labels.get(str(value), value)
+        self.changed.add(mapped.message)
+
+    def present(self, message: str) -> dict[str, Any]:
+        """A message's signal values as they are sent now."""
+        return self.values.setdefault(message, self.start_values(message))
+
+    def start_values(self, message: str) -> dict[str, Any]:
+        found = self.codec.messages[message]
+        return {s.name: s.initial if s.initial is not None else s.offset for s in found.signals}
+
+    def payload(self, message: str, page: int | None = None) -> bytes:
+        """A message's bytes as it is sent now; one page of a multiplexed one."""
+        found = self.codec.messages[message]
+        values = {n: v for n, v in self.present(message).items() if page in (self.pages(message, n) or (page,))}
+        values |= {s.name: page for s in found.signals if s.is_multiplexer and page is not None}
+        try:
+            return bytes(found.encode(values, strict=True))
+        except (ValueError, KeyError, OverflowError, EncodeError) as error:
+            raise SuiteError(f"{message} cannot carry {values}: {error}") from None
+
+    def pages(self, message: str, signal: str | None = None) -> tuple[int, ...]:
+        """The pages of a multiplexed message, or those that carry a signal; empty where there are none."""
+        signals = self.codec.messages[message].signals
+        return tuple(sorted({p for s in signals if signal in (None, s.name) for p in s.multiplexer_ids or ()}))
+
+    def payloads(self, message: str, rule: E2e | None = None, step: int = 1) -> tuple[bytes, ...]:
+        """What a cyclic sender of a message goes through now; by another protection than its own, or with longer steps."""
+        pages = self.pages(message) or (None,)
+        return ring(rule or self.rules.get(message), *(self.payload(message, page) for page in pages), step=step)
+
+    def carrying(self, message: str, signals: Collection[str], payloads: Sequence[bytes]) -> Sequence[bytes]:
+        """Those of a message's payloads in which one of these signals is."""
+        pages = self.pages(message)
+        on = {p for s in signals for p in self.pages(message, s) or pages}
+        return [data for n, data in enumerate(payloads) if not pages or not on or pages[n % len(pages)] in on]
+
+    def transmit(self, message: str, payloads: tuple[bytes, ...] | None = None) -> tuple[bytes, ...]:
+        """Send a message in its cycle from now on; the payloads that go round."""
+        found = self.codec.messages[message]
+        payloads = payloads or self.payloads(message)
+        period_ns = round((found.cycle_time or 100) * MS)
+        self.bus.cycle(
+            found.frame_id,
+            Cycle(id=found.frame_id, period_ns=period_ns, payloads=payloads, flags=self.flags(message)),
+        )
+        return payloads
+
+    def start(self) -> None:
+        """Start the restbus with the DBC's start values."""
+        for message in self.restbus():
+            self.transmit(message.name)
+
+    def reset(self) -> list[str]:
+        """Back to start values; the cyclic messages that must be seen to change."""
+        cyclic = {m.name for m in self.restbus()}
+        changed = [m for m in sorted(self.changed) if m in cyclic]
+        for message in self.changed:
+            self.values.pop(message, None)
+        self.changed.clear()
+        return changed
+
+    # ------------------------------------------------------------ reading
+
+    def of_device(self, rows: Rows) -> Rows:
+        """The frames that the bench did not send."""
+        found: Rows = rows[(rows["flags"] & (TX | ERROR)) == 0]
+        return found
+
+    def from_device(self, message: str, rows: Rows) -> Decoded:
+        return self.codec.message(message, self.of_device(rows))
+
+    def series(self, mapped: vss.Mapped, rows: Rows) -> Series:
+        """A path's values in these frames, in VSS terms."""
+        decoded = self.from_device(mapped.message, rows)
+        labels = decoded.signals[mapped.signal].labels()
+        return Series(time_ns=decoded.time_ns, values=[mapped.to_vss.get(str(v), v) for v in labels])
+
+    def sent_payloads(self, message: str, rows: Rows) -> list[bytes]:
+        """The device's payloads of one message, in their order."""
+        found = self.of_device(rows)
+        found = found[found["id"] == self.codec.messages[message].frame_id]
+        return [bytes(d[:n]) for d, n in zip(found["data"], found["length"].tolist(), strict=True)]
+
+    def snapshot(self, rows: Rows) -> dict[str, Any]:
+        """The value of every signal that the device sends cyclically and that has a VSS path (what counts on its own has none)."""
+        mapped = {m.signal for m in self.paths.values()}
+        decoded = self.codec.decode(self.of_device(rows))
+        found: dict[str, Any] = {}
+        for message in self.sent_by_device():
+            if message.cycle_time and message.name in decoded and len(decoded[message.name].time_ns):
+                for name, column in decoded[message.name].signals.items():
+                    if name not in mapped:
+                        continue
+                    values = np.unique(column.raw)
+                    found[f"{message.name}.{name}"] = values[0].item() if len(values) == 1 else "counting"
+        return found
+
+    def fell_silent(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+        """The messages that were in the snapshot before, and are in none after."""
+        return sorted({s.split(".")[0] for s in before} - {s.split(".")[0] for s in after})
+
+    def load(self, rows: Rows, window_ns: int) -> list[float]:
+        """How much of the bus these frames took, in %, in one window after the other, each bit of them counted."""
+        took = np.zeros(len(rows))
+        rates = self.interface.bitrate, self.interface.data_bitrate
+        for n, (identifier, flags, length, data) in enumerate(rows[["id", "flags", "length", "data"]].tolist()):
+            took[n] = 0 if flags & ERROR else duration_ns(identifier, flags & ~TX, bytes(data[:length]), *rates)
+        windows = (rows["time_ns"] - rows["time_ns"][0]) // window_ns if len(rows) else rows["time_ns"]
+        return [100 * float(taken) / window_ns for taken in np.bincount(windows.astype(np.int64), took)]
+
+    def unused_bits_set(self, message: Message, rows: Rows) -> bool:
+        """Whether the device ever set a bit of a message that no signal owns (multiplexed messages are left out)."""
+        if message.is_multiplexed():
+            return False
+        used = 0
+        for signal in message.signals:
+            used |= bit_mask(signal)
+        spare = ~used & ((1 << 8 * message.length) - 1)
+        return any(int.from_bytes(p, "little") & spare for p in self.sent_payloads(message.name, rows))
+
+
+def bit_mask(signal: Signal) -> int:
+    """The bits of a signal in the frame as a little-endian number."""
+    if signal.byte_order == "little_endian":
+        return int(((1 << signal.length) - 1) << signal.start)
+    mask, at = 0, 8 * (signal.start // 8) + 7 - signal.start % 8
+    for position in range(at, at + signal.length):
+        mask |= 1 << (8 * (position // 8) + 7 - position % 8)
+    return mask
