@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from adapters._can import timing
 from adapters._process.subprocesses import Process, end, start_module
-from harness import documents
 from harness.can.trace import Reader, Rows
 from harness.errors import RigError
 from harness.model import noun
@@ -69,7 +68,7 @@ class OwnedBus:
         self.answer(ANSWER_S)
 
     def couple(self, loop: Coupled) -> int:
-        self.order(do="couple", coupling=documents.dump(loop.coupling))
+        self.order(do="couple", loop=loop.plain())
         return int(self.answer(ANSWER_S)["start_ns"])
 
     def rows(self, start: int = 0) -> Rows:
@@ -158,7 +157,7 @@ class PythonCan:
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:
         trace = bench.evidence / f"trace-{name}.bin"
-        with owned(self.settings(name, bench), name, trace) as bus:
+        with owned(self.settings(name, bench), name, trace, bench.loops) as bus:
             if self.interface == "socketcan":
                 bus.channel = self.channel or ""
             yield bus
@@ -184,9 +183,10 @@ class PythonCan:
 
 
 @contextmanager
-def owned(bus: dict[str, Any], name: str, trace: Path) -> Iterator[OwnedBus]:
-    """Start a bus's owner; end it afterwards. Raises RigError when it does not open, or ended by itself."""
-    process = start_module("adapters._can.owner", json.dumps({"bus": bus, "name": name, "trace": str(trace)}))
+def owned(bus: dict[str, Any], name: str, trace: Path, loops: str = "") -> Iterator[OwnedBus]:
+    """Start a bus's owner, which makes loops as `loops` says; end it afterwards. Raises RigError when it does not open, or ended by itself."""
+    told = {"bus": bus, "name": name, "trace": str(trace), "loops": loops}
+    process = start_module("adapters._can.owner", json.dumps(told))
     try:
         port = OwnedBus(process, name)
         port.answer(START_S)

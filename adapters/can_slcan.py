@@ -192,8 +192,7 @@ class Slcan:
     def open(self, name: str, bench: Bench) -> Iterator[Any]:
         bench.work.mkdir(parents=True, exist_ok=True)
         path = Path(bench.work) / f"{name}.sock"
-        with owned(
-            {"interface": "shipei_slcan", "channel": str(path)}, name, bench.evidence / f"trace-{name}.bin"
-        ) as bus:
+        line, trace = {"interface": "shipei_slcan", "channel": str(path)}, bench.evidence / f"trace-{name}.bin"
+        with owned(line, name, trace, bench.loops) as bus:
             bus.socket = str(path)
             yield bus

@@ -90,7 +90,7 @@ class ReplayedBus:
         return
 
     def couple(self, loop: Coupled) -> int:
-        return self.called.next(loop.coupling.call)
+        return self.called.next(loop.call)
 
     def rows(self, start: int = 0) -> trace.Rows:
         return self._rows[start:]

@@ -6,7 +6,7 @@ It is judged as a run is, by the same suites and the same judge; but nobody know
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,16 +91,21 @@ def judge_log(
             raise BadInput(f"{file}: {seconds:.3f} s are too short to be judged; {LEAST_S:g} s are needed")
         decided = over(plan.make(silent, rig, suite.profile_file(PROFILE)), seconds)
         folder = new_folder(runs, f"log-{file.stem}")
-        recorded = folder / RECORD
-        recorded.mkdir()
-        record.write_json(recorded / record.PLAN, documents.dump(decided))
+        recorded = begin(folder / RECORD, decided, work, found)
         keep_inputs(claimed, silent, rig, recorded / record.INPUTS)
-        for bus in found:
-            shutil.copyfile(work / f"trace-{bus}.bin", recorded / f"trace-{bus}.bin")
         finish(recorded, execute(decided, silent, rig, recorded, work, watch))
     verdict = of_record(recorded)
     write(folder, verdict)
     return Judgement(folder=folder, plan=decided, verdict=verdict, notes=tuple(notes))
+
+
+def begin(recorded: Path, decided: Plan, work: Path, buses: Iterable[str]) -> Path:
+    """Begin a record with its plan and the frames of the recording."""
+    recorded.mkdir()
+    record.write_json(recorded / record.PLAN, documents.dump(decided))
+    for bus in buses:
+        shutil.copyfile(work / f"trace-{bus}.bin", recorded / f"trace-{bus}.bin")
+    return recorded
 
 
 def without_diagnostics(said: Path, claimed: Submission, folder: Path) -> Path:

@@ -63,9 +63,12 @@ class Health:
 class Coupled(Protocol):
     """A closed loop on a bus: it hears what the device sends and says what the bench sends next (harness.driving.closed_loop)."""
 
-    coupling: Any  # what it is made of, as a noun, for a bus that another process owns
+    call: str  # what a record calls its start
     due_ns: int
     takes: list[int]  # the identifiers that it sends from its start on, in place of their cycles
+
+    def plain(self) -> Any:
+        """What it is made of, as JSON data: for a bus that another process owns (see `Bench.loops`)."""
 
     def start(self, start_ns: int) -> None:
         """It starts then, by this bus's clock."""
@@ -251,6 +254,7 @@ class Bench:
     """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it.
 
     `memory` is a folder that outlives the run, for what the rig must know next time; `tell` says what takes long, as it goes.
+    `loops` is "module:function": called once in a process that owns a bus, it returns what makes a loop from its `plain` data.
     """
 
     item: Item
@@ -259,6 +263,7 @@ class Bench:
     ports: Mapping[str, Any]
     memory: Path
     tell: Callable[[str], None] = lambda what: None
+    loops: str = ""
 
 
 class Recipe(Protocol):

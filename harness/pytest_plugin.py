@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from harness import attribution, documents, judge, plan, record
 from harness.bench import claim
 from harness.bench.logged import LoggedPower
+from harness.driving import drive as driving
+from harness.driving.drive import Drive
 from harness.driving.scenario import Scenario, cases, catalogue
 from harness.errors import BadInput, RigError, SuiteError
 from harness.inputs import rig
@@ -270,6 +273,12 @@ def scenarios(request: pytest.FixtureRequest) -> Mapping[str, tuple[Scenario, ..
     """The cases of every scenario that lies beside the suite, by the scenario's id."""
     found = catalogue(request.node.path.parent / "scenarios.yaml")
     return {name: cases(scenario) for name, scenario in found.items()}
+
+
+@pytest.fixture
+def drive(vehicle: Vehicle) -> Callable[[Scenario], Drive]:
+    """drive(case): drive a case of a scenario to its end, the device in the loop."""
+    return partial(driving.drive, vehicle)
 
 
 @pytest.fixture

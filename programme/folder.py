@@ -102,6 +102,11 @@ class Folder:
             if not 1 <= getattr(programme, name) <= MOST_DAYS:
                 document.mistake((name,), f"{name} should be 1 to {MOST_DAYS}, not {getattr(programme, name)}")
         self.check_requirements(document, programme)
+        self.check_rules(document, programme)
+        return found
+
+    def check_rules(self, document: documents.Document, programme: Programme) -> None:
+        """What is inherited, and whose clock is believed."""
         if programme.inheritance:
             both = sorted(set(programme.inheritance.chip) & set(programme.inheritance.os))
             if both:
@@ -116,7 +121,6 @@ class Folder:
                 timestamp.roots(self.path / programme.timestamps.root)
             except BadInput as error:
                 document.mistake(("timestamps", "root"), str(error))
-        return found
 
     @staticmethod
     def check_requirements(document: documents.Document, programme: Programme) -> None:

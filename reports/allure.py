@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from allure_commons.model2 import (
 )
 from allure_commons.utils import md5
 
-from harness.model import Judged, Outcome
+from harness.model import Judged, Outcome, PlannedRequirement
 from reports import boot, drives, export
 from reports.evidence import Evidence
 from reports.plot import signals_svg
@@ -140,15 +141,7 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
         labels=[Label(name=k, value=v) for k, v in parts.items()],
         steps=[step(m, evidence.wall_ms(start_ns)) for m in judged.measured],
     )
-    source = planned.requirement.source
-    for name, value in (
-        ("suite", full_name.split("/")[0]),
-        ("parentSuite", str(combination)),
-        ("severity", "critical" if judged.level == "mandatory" else "minor"),
-        ("source", f"{source.document} {source.clause}"),
-        ("trust", planned.requirement.trust),
-    ):
-        result.labels.append(Label(name=name, value=value))
+    result.labels.extend(labels(planned, judged.level, str(combination)))
     if judged.requirement == boot.STAGES and boot.stages(evidence):
         result.attachments.append(attachment(folder, "boot", "image/svg+xml", "svg", boot.picture(evidence)))
     result.attachments.extend(drive_attachments(evidence, judged, folder))
@@ -158,6 +151,16 @@ def one_result(evidence: Evidence, judged: Judged, folder: Path) -> TestResult:
         )
         result.attachments.extend(failure_attachments(evidence, judged, folder))
     return result
+
+
+def labels(planned: PlannedRequirement, level: str, combination: str) -> Iterator[Label]:
+    """Where a result stands in the report, and what its requirement rests on."""
+    source = planned.requirement.source
+    yield Label(name="suite", value=planned.tests[0].split("/")[0])
+    yield Label(name="parentSuite", value=combination)
+    yield Label(name="severity", value="critical" if level == "mandatory" else "minor")
+    yield Label(name="source", value=f"{source.document} {source.clause}")
+    yield Label(name="trust", value=planned.requirement.trust)
 
 
 def step(measured: Any, start_ms: int) -> TestStepResult:

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from harness.batch import sweep
+from harness.driving import drive as driving
 from harness.driving import scenario
 from harness.paths import ROOT, SUITES
 from reports import drives
@@ -117,7 +118,7 @@ def main(arguments):
         submission = build.build(Path(name) / "s", ecu="driving_assistance-a")
         for one in found.values():
             with sweep.fresh(submission) as vehicle:
-                drive = vehicle.drive(scenario.cases(one)[0])
+                drive = driving.drive(vehicle, scenario.cases(one)[0])
                 (PICTURES / f"{one.id}.png").write_bytes(drives.picture_png(drive))
 
 

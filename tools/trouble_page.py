@@ -16,7 +16,10 @@ BENCH = (
     "adapters",
     "harness/bench",
     "harness/commissioning",
-    *(f"harness/{name}.py" for name in ("can/trace", "inputs/rig", "run", "vehicle/operated", "vehicle/vehicle")),
+    *(
+        f"harness/{name}.py"
+        for name in ("can/trace", "inputs/rig", "run", "driving/drive", "vehicle/operated", "vehicle/vehicle")
+    ),
 )
 HEAD = """# Troubleshooting
 

@@ -4,13 +4,14 @@ A test that computes, hangs or dies neither delays a stimulus nor loses evidence
 input, answers go as JSON lines to standard output; frames go through the trace file, which the test process maps.
 """
 
+import importlib
 import json
 import os
 import select
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,14 +28,13 @@ from adapters._process.words import can_trouble
 from adapters.can_slcan import SlcanWire
 from adapters.hub import SYNC
 from adapters.hub_bus import HubBus
-from harness import documents
 from harness.can.messages import flags_of, message
 from harness.can.trace import PACK, Trace
-from harness.driving import closed_loop
 from harness.errors import Fault
-from harness.ports import ERROR, TX
+from harness.ports import ERROR, TX, Coupled
 from harness.processes import die_with_parent, go_before
 
+LoopOf = Callable[[Any], Coupled]
 BEAT_NS = 5_000_000  # how often the owner proves that it has a CPU
 ECHOES = {
     "virtual",
@@ -78,14 +78,14 @@ class Wire(Protocol):
 class Owner:
     """One bus: what is due to be sent, and how well this process is served by the host."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, wire: Wire, loop_of: LoopOf) -> None:
+        self.wire, self.loop_of = wire, loop_of
         self.cycles = wire.cycles()
         self.stall_ns = 0
         self.beat_ns = time.monotonic_ns()
         self.commands = b""
         self.closing = False
-        self.loop: closed_loop.Loop | None = None
+        self.loop: Coupled | None = None
         self.counts: dict[int, int] = {}  # where a loop left the counters
         self.heard = 0  # rows of the trace that the loop has been told of
 
@@ -105,12 +105,12 @@ class Owner:
             self.wire.receive(max(0.0, (wake_ns - time.monotonic_ns()) / 1e9))
             self.obey()
 
-    def couple(self, coupling: closed_loop.Coupling) -> None:
+    def couple(self, loop: Coupled) -> None:
         """Start a loop as it wishes, or as soon as it stands."""
-        loop = closed_loop.Loop(coupling)
-        loop.start(max(coupling.start_ns, time.monotonic_ns() + BEAT_NS))
+        start_ns = max(loop.due_ns, time.monotonic_ns() + BEAT_NS)
+        loop.start(start_ns)
         self.loop, self.heard = loop, self.wire.trace.count
-        say({"start_ns": loop.start_ns})
+        say({"start_ns": start_ns})
 
     def close_loop(self, now_ns: int) -> None:
         """Tell the loop what the device has sent, and send what is due."""
@@ -127,7 +127,7 @@ class Owner:
         for identifier, flags, data in self.loop.advance(now_ns):
             self.wire.transmit(identifier, flags, data)
         if self.loop.over:
-            self.counts, self.loop = self.loop.counts(), None
+            self.counts, self.loop = dict(self.loop.counts()), None
 
     def obey(self) -> None:
         if not select.select([0], [], [], 0)[0]:
@@ -150,7 +150,7 @@ class Owner:
             count = self.counts.pop(identifier, 0)
             self.cycles.change(identifier, order["period_ns"], payloads, order["flags"], count)
         elif what == "couple":
-            self.couple(documents.from_plain(closed_loop.Coupling, order["coupling"]))
+            self.couple(self.loop_of(order["loop"]))
         elif what == "stop":
             self.cycles.stop(order["id"])
         elif what == "ours":
@@ -271,6 +271,17 @@ class DriverWire:
         return {"clock_ns": self.stamps.uncertainty_ns(), "drift_ppm": round(self.stamps.drift_ppm(), 3)}
 
 
+def loops(named: str) -> LoopOf:
+    """Return what makes a loop from its plain data, as its name "module:function" says; nobody waits for a frame yet."""
+    module, _, function = named.partition(":")
+    found: LoopOf = getattr(importlib.import_module(module), function)() if named else no_loop
+    return found
+
+
+def no_loop(plain: Any) -> Coupled:
+    raise Fault("nobody said how loops are made on this bus")
+
+
 def say(answer: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
@@ -297,12 +308,12 @@ def main(settings: dict[str, Any]) -> int:
     """Open the bus and own it until told to close. What goes wrong is said in one line, and the exit code is 3."""
     die_with_parent()
     go_before()
-    documents.adapter(closed_loop.Coupling)  # now, while nobody waits for a frame
+    loop_of = loops(settings["loops"])
     trace = Trace(Path(settings["trace"]), settings["name"])
     try:
         with opened(settings["bus"], trace) as wire:
             say({"ready": True})
-            Owner(wire).run()
+            Owner(wire, loop_of).run()
     except (can.CanError, OSError, Fault, ValueError, TypeError, ImportError, NotImplementedError) as error:
         bus = settings["bus"]
         say({"error": can_trouble(bus["interface"], str(bus.get("channel", "")), error)})

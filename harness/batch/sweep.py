@@ -21,6 +21,7 @@ from typing import Any
 from harness import documents
 from harness import plan as plans
 from harness.documents import meant
+from harness.driving import drive as driving
 from harness.driving.closed_loop import BRAKES
 from harness.driving.drive import Drive
 from harness.driving.scenario import EGO_WIDTH_M, Scenario, cases, catalogue, with_values, wrong_ranges, wrong_starts
@@ -201,7 +202,7 @@ def measure(sweep: Sweep, values: Sequence[float], seed: int) -> Point:
     point: Point = {"values": list(values), "seed": seed}
     try:
         with fresh(sweep.submission) as vehicle:
-            drive = vehicle.drive(sweep.case(values, seed))
+            drive = driving.drive(vehicle, sweep.case(values, seed))
             point |= {name: quantity(drive) for name, quantity in QUANTITIES.items()}
     except Fault as error:
         point["fault"] = str(error)

@@ -4,8 +4,10 @@ The same code runs inside the simulated bus and inside the process that owns a r
 of its frame plus the actuator's delay, so that the plant's way follows from the trace alone, and can be computed again from it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from harness import documents
 from harness.can import vss
 from harness.can.decode import Codec
 from harness.can.e2e import PERIOD, protect
@@ -21,6 +23,7 @@ BRAKING, BRAKES = "Vehicle.ADAS.AEB.DecelerationRequest", "Vehicle.ADAS.AEB.IsBr
 ACCELERATING, CRUISES = "Vehicle.ADAS.ACC.AccelerationRequest", "Vehicle.ADAS.ACC.IsControlling"
 STEERING, STEERS = "Vehicle.ADAS.LKA.CurvatureRequest", "Vehicle.ADAS.LKA.IsSteering"
 COUPLE, AGAIN = "couple", "couple again"  # what a record calls it
+LOOPS = "harness.driving.closed_loop:from_plain"  # where a process that owns a bus has its loops from
 DEMANDS = (BRAKING, BRAKES, ACCELERATING, CRUISES, STEERING, STEERS)
 Packed = tuple[int, int, bytes]  # id, flags, data
 
@@ -90,7 +93,7 @@ class Loop:
     """One case on one bus, from `start_ns` on, in steps of 10 ms of that bus's clock."""
 
     def __init__(self, coupling: Coupling) -> None:
-        self.coupling, self.case, self.leads = coupling, coupling.case, coupling.leads
+        self.coupling, self.call, self.case, self.leads = coupling, coupling.call, coupling.case, coupling.leads
         self.plant = Plant(self.case)
         self.sensing = Sensing(self.plant)
         self.rules = {r.message: r for r in coupling.e2e}
@@ -105,6 +108,10 @@ class Loop:
         self.asked = (0.0, 0.0)
         self.step = 0
         self.start(coupling.start_ns)
+
+    def plain(self) -> Any:
+        """What it is made of, as JSON data."""
+        return documents.dump(self.coupling)
 
     def start(self, start_ns: int) -> None:
         """Start then and not as the coupling wishes: a bus in real time may need longer until it can."""
@@ -195,3 +202,9 @@ class Loop:
             at = self.leads[path]
             if at.message == sender.layout.name:
                 sender.values[at.signal] = at.labels.get(str(value), value)
+
+
+def from_plain() -> Callable[[Any], Loop]:
+    """Return what makes a loop from its `plain` data; all that takes long is done by then."""
+    documents.adapter(Coupling)
+    return lambda plain: Loop(documents.from_plain(Coupling, plain))

@@ -1,20 +1,24 @@
 """One driven case: what the plant did, computed again from the trace, and what the device showed meanwhile, on one time axis."""
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from harness import documents
 from harness.can.trace import Rows
-from harness.driving.closed_loop import STEP_NS, Coupling, Loop
+from harness.driving.closed_loop import AGAIN, BRAKING, COUPLE, STEP_NS, Coupling, Loop, coupling
 from harness.driving.plant import STEP_S, Ego, Other, touching
 from harness.driving.scenario import Scenario
-from harness.errors import DeviceError, Late
+from harness.errors import DeviceError, Late, RigError
 from harness.ports import TX
 from harness.vehicle.bus_view import Network, Series
 from harness.vehicle.observation import same
+from harness.vehicle.vehicle import Vehicle
 
+LEAD_S = 0.2  # from here to a scenario's start, so that a real-time bus has it in time
 MOST_LATE_S = 0.05  # the loop's frames on a loaded host; below the actuators' delay, so the plant's way is still exact
 
 
@@ -151,3 +155,41 @@ class Drive:
             late_s = float((sent["time_ns"] - due).max()) / 1e9
             if late_s > MOST_LATE_S:
                 raise Late(f"the closed loop was up to {late_s * 1e3:.0f} ms late: the host is overloaded")
+
+
+# ---------------------------------------------------------------- driving
+
+
+def drive(vehicle: Vehicle, case: Scenario) -> Drive:
+    """Drive a case of a scenario to its end, the device in the loop; once more where the bench did not keep its cycles.
+
+    Only that decides, whatever the device did. Raises RigError, with what was wrong each time, when it did not then either.
+    """
+    try:
+        return driven(vehicle, case, COUPLE)
+    except Late as late:
+        try:
+            return driven(vehicle, case, AGAIN)
+        except RigError as error:
+            raise RigError(f"{late}; driven again: {error}") from error
+
+
+def driven(vehicle: Vehicle, case: Scenario, call: str) -> Drive:
+    """Drive it once. Raises Late when the bench did not keep its cycles."""
+    net = vehicle.find(BRAKING)[0]
+    start_ns = vehicle.time_ns + round(LEAD_S * 1e9)
+    coupled = replace(coupling(case, net.codec, net.paths, net.interface, start_ns), call=call)
+    loop = Loop(coupled)
+    net.changed.update(sender.layout.name for sender in loop.senders)
+    loop.start(net.bus.couple(loop))
+    coupled = replace(coupled, start_ns=loop.start_ns)
+    case_of = {"case": json.dumps(documents.dump(case)), "bus": net.name}
+    vehicle.note("driven", port=net.name, call=call, time_ns=loop.start_ns, context=case_of)
+    vehicle.time_ns = loop.end_ns
+    vehicle.until(net.bus, vehicle.time_ns)
+    for sender in loop.senders:  # at once, so that the device misses none of them
+        net.values.pop(sender.layout.name, None)
+        net.transmit(sender.layout.name)
+    found = Drive(net, coupled, vehicle.between(net, coupled.start_ns, vehicle.time_ns))
+    found.prove()
+    return found

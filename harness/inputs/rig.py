@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from harness import documents
 from harness.documents import Document, meant
+from harness.driving.closed_loop import LOOPS
 from harness.errors import BadInput, RigError
 from harness.model import Item, Rig
 from harness.paths import RIGS, memory_of_rig
@@ -133,7 +134,7 @@ def opened(
         for name, one in recipes(rig_file).items():
             if stays_closed(name, one, item):
                 continue
-            bench = Bench(item=item, work=work, evidence=evidence, ports=ports, memory=memory, tell=tell)
+            bench = Bench(item=item, work=work, evidence=evidence, ports=ports, memory=memory, tell=tell, loops=LOOPS)
             try:
                 ports[name] = stack.enter_context(one.open(name, bench))
                 watch(name, ports[name])

@@ -4,16 +4,10 @@ Every result follows from the stamps in the trace alone. A `Vehicle` keeps one p
 thing that it did or saw. Waiting starts there. So the same test on the recorded trace gives the same values.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from harness import documents
 from harness.can.trace import Rows
-from harness.driving.closed_loop import AGAIN, BRAKING, COUPLE, Loop, coupling
-from harness.driving.drive import Drive
-from harness.driving.scenario import Scenario
-from harness.errors import DeviceError, Late, RigError, SuiteError
+from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import Supervision, Value
 from harness.ports import TX
 from harness.vehicle.bus_view import Network, Series
@@ -21,47 +15,11 @@ from harness.vehicle.observation import Seen, same, summary
 from harness.vehicle.operated import MS, NEVER
 from harness.vehicle.stimulated import Stimulated
 
-LEAD_S = 0.2  # from here to a scenario's start, so that a real-time bus has it in time
 SILENT_NS = 1000 * MS  # so long without a frame or a line is silence, whatever the device was to do
 
 
 class Vehicle(Stimulated):
     """All buses of the device and its console and supply, by the words of the field."""
-
-    # ------------------------------------------------------------ driving it
-
-    def drive(self, case: Scenario) -> Drive:
-        """Drive a case of a scenario to its end, the device in the loop; once more where the bench did not keep its cycles.
-
-        Only that decides, whatever the device did. Raises RigError, with what was wrong each time, when it did not then either.
-        """
-        try:
-            return self.driven(case, COUPLE)
-        except Late as late:
-            try:
-                return self.driven(case, AGAIN)
-            except RigError as error:
-                raise RigError(f"{late}; driven again: {error}") from error
-
-    def driven(self, case: Scenario, call: str) -> Drive:
-        """Raises Late when the bench did not keep its cycles."""
-        net = self.find(BRAKING)[0]
-        start_ns = self.time_ns + round(LEAD_S * 1e9)
-        coupled = replace(coupling(case, net.codec, net.paths, net.interface, start_ns), call=call)
-        loop = Loop(coupled)
-        net.changed.update(sender.layout.name for sender in loop.senders)
-        loop.start(net.bus.couple(loop))
-        coupled = replace(coupled, start_ns=loop.start_ns)
-        case_of = {"case": json.dumps(documents.dump(case)), "bus": net.name}
-        self.note("driven", port=net.name, call=call, time_ns=loop.start_ns, context=case_of)
-        self.time_ns = loop.end_ns
-        self.until(net.bus, self.time_ns)
-        for sender in loop.senders:  # at once, so that the device misses none of them
-            net.values.pop(sender.layout.name, None)
-            net.transmit(sender.layout.name)
-        driven = Drive(net, coupled, self.between(net, coupled.start_ns, self.time_ns))
-        driven.prove()
-        return driven
 
     # ------------------------------------------------------------ watching the device
 

@@ -15,12 +15,13 @@ from typing import Any
 import yaml
 
 from rigs.ecus import native
-from rigs.images import bare, linux, others
+from rigs.images import bare, disk, linux, others
 from rigs.images.packages import Refused, Tell, cache
+from rigs.images.root import SOUND, Defect
 
 HERE = Path(__file__).resolve().parent
 PROFILES = {"cluster-c": "instrument-cluster-1.0", "assist-c": "driving-assistance-short-1.0"}
-TROUBLE = (Refused, native.Unbuildable, linux.disk.Unwritable, OSError)
+TROUBLE = (Refused, native.Unbuildable, disk.Unwritable, OSError)
 WATCHDOG_S = 5.0  # what the submissions declare
 NEED_BYTES = 300_000_000
 
@@ -56,7 +57,7 @@ def catalogue() -> dict[str, Image]:
     return {i.name: i for i in found} | {name: Image(board=name) for name in others.IMAGES}
 
 
-def build(folder: Path, image: Image, tell: Tell, defect: linux.Defect = linux.SOUND, **claims: Any) -> Path:
+def build(folder: Path, image: Image, tell: Tell, defect: Defect = SOUND, **claims: Any) -> Path:
     """Build an image's submission into a folder, made new. `claims` replace what it declares: profile, os. Raises one of TROUBLE."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder.parent).free < NEED_BYTES:
@@ -74,7 +75,7 @@ def build(folder: Path, image: Image, tell: Tell, defect: linux.Defect = linux.S
     return folder
 
 
-def write(folder: Path, image: Image, tell: Tell, defect: linux.Defect, claims: Mapping[str, Any]) -> None:
+def write(folder: Path, image: Image, tell: Tell, defect: Defect, claims: Mapping[str, Any]) -> None:
     said = native.declared(image.ecu)
     for bus in said["interface"]["buses"].values():
         for name in (bus["dbc"], bus["vss"]):
@@ -123,7 +124,7 @@ def declare(said: dict[str, Any], image: Image) -> dict[str, Any]:
 # ---------------------------------------------------------------- the cache
 
 
-def cached(image: Image, defect: linux.Defect, tell: Tell) -> dict[str, bytes]:
+def cached(image: Image, defect: Defect, tell: Tell) -> dict[str, bytes]:
     """The files of an image by role: from the cache, if it was built from the same inputs before."""
     key = inputs(image, defect)
     place = cache() / "images" / key
@@ -147,7 +148,7 @@ def cached(image: Image, defect: linux.Defect, tell: Tell) -> dict[str, bytes]:
     return made
 
 
-def inputs(image: Image, defect: linux.Defect) -> str:
+def inputs(image: Image, defect: Defect) -> str:
     """The digest of everything that an image is built from: our sources, compilers, Debian's packages, what is defective."""
     found: dict[str, Any] = {
         "image": asdict(image),

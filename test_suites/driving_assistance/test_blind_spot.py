@@ -32,25 +32,25 @@ def delay_ms(vehicle, drive, parameters):
 
 
 @requirement("BSD-WARN-001")
-def test_signals_a_passing_car(vehicle, scenarios, parameters, measure):
+def test_signals_a_passing_car(vehicle, drive, scenarios, parameters, measure):
     for case in scenarios["BSD-PASSED"]:
-        drive = vehicle.drive(case)
-        delay, side = delay_ms(vehicle, drive, parameters)
+        driven = drive(case)
+        delay, side = delay_ms(vehicle, driven, parameters)
         closing = case.actors[0].speed_kmh - case.ego_kmh
         measure("delay_ms", delay, side=side, closing_kmh=closing)
         other = WARNING["right" if side == "left" else "left"]
-        measure("other_side", int(drive.first(other, True) is not None), side=side, closing_kmh=closing)
+        measure("other_side", int(driven.first(other, True) is not None), side=side, closing_kmh=closing)
 
 
 @requirement("BSD-FREE-001")
-def test_does_not_signal_what_is_elsewhere(vehicle, scenarios, measure):
+def test_does_not_signal_what_is_elsewhere(drive, scenarios, measure):
     for case in scenarios["BSD-FREE"]:
-        drive = vehicle.drive(case)
-        measure("warnings", sum(drive.first(path, True) is not None for path in WARNING.values()))
+        driven = drive(case)
+        measure("warnings", sum(driven.first(path, True) is not None for path in WARNING.values()))
 
 
 @requirement("BSD-OVERTAKE-001")
-def test_signals_a_car_that_falls_behind(vehicle, scenarios, parameters, measure):
+def test_signals_a_car_that_falls_behind(vehicle, drive, scenarios, parameters, measure):
     for case in scenarios["BSD-OVERTAKING"]:
-        drive = vehicle.drive(case)
-        measure("delay_ms", delay_ms(vehicle, drive, parameters)[0])
+        driven = drive(case)
+        measure("delay_ms", delay_ms(vehicle, driven, parameters)[0])

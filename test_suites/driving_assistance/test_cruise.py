@@ -16,63 +16,65 @@ def gap_s(drive, time_s, actor=0):
 
 
 @requirement("ACC-FOLLOW-001")
-def test_follows_with_a_gap(vehicle, scenarios, parameters, measure):
+def test_follows_with_a_gap(vehicle, drive, scenarios, parameters, measure):
     for case in scenarios["ACC-FOLLOWING"]:
-        drive = vehicle.drive(case)
-        must_control(vehicle, drive)
-        measure("gap_s", min(gap_s(drive, k / 10) for k in range(int(10 * case.duration_s))))
-        settled = drive.ego(parameters.settled_s).speed_mps * 3.6
+        driven = drive(case)
+        must_control(vehicle, driven)
+        measure("gap_s", min(gap_s(driven, k / 10) for k in range(int(10 * case.duration_s))))
+        settled = driven.ego(parameters.settled_s).speed_mps * 3.6
         measure("speed_error_kmh", settled - case.actors[0].speed_kmh)
 
 
 @requirement("ACC-CUTIN-001")
-def test_opens_the_gap_after_a_cut_in(vehicle, scenarios, measure):
+def test_opens_the_gap_after_a_cut_in(vehicle, drive, scenarios, measure):
     for case in scenarios["ACC-CUT-IN"]:
-        drive = vehicle.drive(case)
-        must_control(vehicle, drive)
-        measure("contacts", int(drive.contact is not None))
-        measure("brakings", int(drive.first(BRAKING, True) is not None))
-        measure("gap_s", gap_s(drive, case.duration_s))
+        driven = drive(case)
+        must_control(vehicle, driven)
+        measure("contacts", int(driven.contact is not None))
+        measure("brakings", int(driven.first(BRAKING, True) is not None))
+        measure("gap_s", gap_s(driven, case.duration_s))
 
 
 @requirement("ACC-STOP-001")
-def test_stops_behind_a_stopping_car(vehicle, scenarios, measure):
+def test_stops_behind_a_stopping_car(vehicle, drive, scenarios, measure):
     for case in scenarios["ACC-STOP"]:
-        drive = vehicle.drive(case)
-        must_control(vehicle, drive)
-        measure("contacts", int(drive.contact is not None))
-        measure("brakings", int(drive.first(BRAKING, True) is not None))
-        measure("speed_kmh", drive.ego(case.duration_s).speed_mps * 3.6)
+        driven = drive(case)
+        must_control(vehicle, driven)
+        measure("contacts", int(driven.contact is not None))
+        measure("brakings", int(driven.first(BRAKING, True) is not None))
+        measure("speed_kmh", driven.ego(case.duration_s).speed_mps * 3.6)
 
 
 @requirement("ACC-TARGET-001")
-def test_follows_its_own_lane(vehicle, scenarios, measure):
+def test_follows_its_own_lane(vehicle, drive, scenarios, measure):
     for case in scenarios["ACC-TARGETS"]:
-        drive = vehicle.drive(case)
-        must_control(vehicle, drive)
-        measure("speed_error_kmh", drive.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
+        driven = drive(case)
+        must_control(vehicle, driven)
+        measure("speed_error_kmh", driven.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
 
 
 @requirement("ACC-CURVE-001")
-def test_follows_in_a_curve(vehicle, scenarios, measure):
+def test_follows_in_a_curve(vehicle, drive, scenarios, measure):
     for case in scenarios["ACC-CURVE"]:
-        drive = vehicle.drive(case)
-        must_control(vehicle, drive)
-        measure("speed_error_kmh", drive.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
+        driven = drive(case)
+        must_control(vehicle, driven)
+        measure("speed_error_kmh", driven.ego(case.duration_s).speed_mps * 3.6 - case.actors[0].speed_kmh)
 
 
 @requirement("ACC-LIMITS-001")
-def test_demands_stay_within_limits(vehicle, scenarios, parameters, measure):
+def test_demands_stay_within_limits(vehicle, drive, scenarios, parameters, measure):
     for name in ("ACC-CUT-IN", "ACC-STOP", "ACC-FREE"):
         for case in scenarios[name]:
-            drive = vehicle.drive(case)
-            must_control(vehicle, drive)
-            series = drive.series(ACCELERATION)
-            points = [(drive.seconds(t), float(v)) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)]
-            decel, allowed = worst_braking(drive, points, parameters)
+            driven = drive(case)
+            must_control(vehicle, driven)
+            series = driven.series(ACCELERATION)
+            points = [
+                (driven.seconds(t), float(v)) for t, v in zip(series.time_ns.tolist(), series.values, strict=True)
+            ]
+            decel, allowed = worst_braking(driven, points, parameters)
             measure("decel_mps2", decel, allowed_mps2=allowed, scenario=name)
             measure("accel_mps2", max(v for _, v in points), scenario=name)
-            measure("jerk_mps3", drive.steepest(ACCELERATION, parameters.jerk_over_s), scenario=name)
+            measure("jerk_mps3", driven.steepest(ACCELERATION, parameters.jerk_over_s), scenario=name)
 
 
 def worst_braking(drive, points, parameters):

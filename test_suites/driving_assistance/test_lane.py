@@ -18,44 +18,44 @@ def beyond_m(drive, time_s, side):
 
 
 @requirement("LDW-WARN-001")
-def test_warns_of_a_drift(vehicle, scenarios, measure):
+def test_warns_of_a_drift(vehicle, drive, scenarios, measure):
     for case in (*scenarios["LDW-DRIFT"], *scenarios["LDW-SLOW-DRIFT"], *scenarios["LDW-CURVE"]):
-        drive, side = vehicle.drive(case), side_of(case)
-        warned = drive.first(WARNING[side], True)
+        driven, side = drive(case), side_of(case)
+        warned = driven.first(WARNING[side], True)
         if warned is None:
             vehicle.complain(f"no warning of a drift to the {side} with {abs(case.steering[0].drift_mps)} m/s")
-        measure("beyond_m", beyond_m(drive, warned, side), side=side, drift_mps=abs(case.steering[0].drift_mps))
+        measure("beyond_m", beyond_m(driven, warned, side), side=side, drift_mps=abs(case.steering[0].drift_mps))
 
 
 @requirement("LDW-QUIET-001")
-def test_does_not_warn_of_a_lane_change(vehicle, scenarios, measure):
+def test_does_not_warn_of_a_lane_change(drive, scenarios, measure):
     for case in scenarios["LDW-LANE-CHANGE"]:
-        drive = vehicle.drive(case)
-        measure("warnings", sum(drive.first(path, True) is not None for path in WARNING.values()))
+        driven = drive(case)
+        measure("warnings", sum(driven.first(path, True) is not None for path in WARNING.values()))
 
 
 @requirement("LKA-KEEP-001")
-def test_keeps_the_wheels_in(vehicle, scenarios, measure):
+def test_keeps_the_wheels_in(drive, scenarios, measure):
     for case in scenarios["LKA-DRIFT"]:
-        drive, side = vehicle.drive(case), side_of(case)
-        farthest = max(beyond_m(drive, k / 100, side) for k in range(int(100 * case.duration_s)))
+        driven, side = drive(case), side_of(case)
+        farthest = max(beyond_m(driven, k / 100, side) for k in range(int(100 * case.duration_s)))
         measure("beyond_m", farthest, side=side, ego_kmh=case.ego_kmh)
 
 
 @requirement("LKA-LIMITS-001")
-def test_steers_gently(vehicle, scenarios, parameters, measure):
+def test_steers_gently(vehicle, drive, scenarios, parameters, measure):
     for case in scenarios["LKA-DRIFT"]:
-        drive = vehicle.drive(case)
-        if drive.first(STEERS, True) is None:
+        driven = drive(case)
+        if driven.first(STEERS, True) is None:
             vehicle.complain(f"lane keeping never steers at {case.ego_kmh:g} km/h")
-        square = drive.ego(0).speed_mps ** 2
-        measure("lateral_mps2", square * max(map(abs, drive.values(CURVATURE))), ego_kmh=case.ego_kmh)
-        jerk = drive.steepest(CURVATURE, parameters.jerk_over_s, times=square)
+        square = driven.ego(0).speed_mps ** 2
+        measure("lateral_mps2", square * max(map(abs, driven.values(CURVATURE))), ego_kmh=case.ego_kmh)
+        jerk = driven.steepest(CURVATURE, parameters.jerk_over_s, times=square)
         measure("jerk_mps3", jerk, ego_kmh=case.ego_kmh)
 
 
 @requirement("LKA-YIELD-001")
-def test_lets_the_driver_change_lanes(vehicle, scenarios, measure):
+def test_lets_the_driver_change_lanes(drive, scenarios, measure):
     for case in scenarios["LDW-LANE-CHANGE"]:
-        drive = vehicle.drive(case)
-        measure("interventions", int(drive.first(STEERS, True) is not None))
+        driven = drive(case)
+        measure("interventions", int(driven.first(STEERS, True) is not None))

@@ -11,6 +11,7 @@ import pytest
 from adapters.replay import ReplayedBus
 from harness import documents, plan
 from harness.driving import closed_loop
+from harness.driving import drive as driving
 from harness.driving.drive import Drive
 from harness.driving.scenario import cases, load
 from harness.errors import DeviceError, RigError
@@ -50,7 +51,7 @@ def drive(vehicle):
     """Drive a case, then put everything back."""
 
     def go(name, n=0, **changes):
-        driven = vehicle.drive(dataclasses.replace(cases(SCENARIOS[name])[n], **changes))
+        driven = driving.drive(vehicle, dataclasses.replace(cases(SCENARIOS[name])[n], **changes))
         vehicle.restore()
         vehicle.pass_time(0.5)
         return driven
@@ -62,7 +63,7 @@ def test_the_way_computed_from_the_trace_is_the_way_that_was_driven(vehicle, mon
     live = []
     advance = closed_loop.Loop.advance
     monkeypatch.setattr(closed_loop.Loop, "advance", lambda self, now: live.append(self) or advance(self, now))
-    driven = vehicle.drive(cases(SCENARIOS["AEB-CCRM"])[2])
+    driven = driving.drive(vehicle, cases(SCENARIOS["AEB-CCRM"])[2])
     vehicle.restore()
     assert live[-1].plant.history == list(driven.egos)
     assert driven.egos[-1].speed_mps < 20 / 3.6  # it did brake
@@ -97,7 +98,7 @@ def busy(vehicle, monkeypatch):
 def test_a_case_that_a_busy_host_spoilt_is_driven_once_more(vehicle, busy):
     case, (name, live) = cases(SCENARIOS["AEB-CCRM"])[2], next(iter(vehicle.networks.items()))
     start_ns, notes = vehicle.time_ns, busy(1)
-    driven = vehicle.drive(case)
+    driven = driving.drive(vehicle, case)
     vehicle.restore()
     first, second = notes
     assert (first.call, second.call) == ("couple", "couple again")
@@ -109,7 +110,7 @@ def test_a_case_that_a_busy_host_spoilt_is_driven_once_more(vehicle, busy):
     net.bus = bus
     again = Vehicle({name: net}, None, None, vehicle.interface)
     again.time_ns = start_ns
-    assert list(again.drive(case).egos) == list(driven.egos)
+    assert list(driving.drive(again, case).egos) == list(driven.egos)
 
 
 def recorded(notes):
@@ -130,7 +131,7 @@ def test_a_host_that_stays_busy_is_said_of_both_times(vehicle, busy):
     with pytest.raises(
         RigError, match="80 ms late: the host is overloaded; driven again: the closed loop was up to 80 ms"
     ):
-        vehicle.drive(cases(SCENARIOS["AEB-CCRM"])[2])
+        driving.drive(vehicle, cases(SCENARIOS["AEB-CCRM"])[2])
     vehicle.restore()
 
 
@@ -189,7 +190,7 @@ def test_counters_go_on_into_the_loop_and_out_of_it(vehicle, drive):
     net = vehicle.networks["adas"]
     first = len(net.bus.rows())
     vehicle.pass_time(0.3)
-    vehicle.drive(cases(SCENARIOS["AEB-ALONE"])[0])  # two in a row
+    driving.drive(vehicle, cases(SCENARIOS["AEB-ALONE"])[0])  # two in a row
     drive("AEB-ALONE")
     vehicle.pass_time(0.3)
     rows = net.bus.rows(first)
