@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol
 
 from adapters._process.confine import confined, copied
 from adapters._process.subprocesses import kill_group
+from adapters._process.waits import Waits
 from harness.errors import RigError
 from harness.model import noun
 from harness.ports import Arrival, Bench
@@ -42,6 +43,9 @@ class Body(Protocol):
     def end(self) -> str:
         """End it, kindly or not; what `ended` said, if it had ended before."""
 
+    def stall_ns(self) -> int:
+        """The longest that it waited for a CPU of the host between two calls of `ended`, since the last reading of this; 0 where nobody knows."""
+
 
 class Process:
     """A program of this host."""
@@ -52,10 +56,15 @@ class Process:
         self.artefact, self.work, self.environment = artefact, work, environment
         self.arrival = copied(artefact)
         self.child: subprocess.Popen[bytes] | None = None
+        self.waits = Waits()
+
+    def stall_ns(self) -> int:
+        return self.waits.taken_ns()
 
     def start(self, terminal: str) -> int:
         source, sink = os.open(terminal, os.O_RDONLY | os.O_NOCTTY), os.open(terminal, os.O_WRONLY | os.O_NOCTTY)
         time_ns = time.monotonic_ns()
+        self.waits.begin()
         try:
             with (self.work / "stderr.txt").open("ab") as errors:
                 self.child = subprocess.Popen(
@@ -74,6 +83,8 @@ class Process:
         return time_ns
 
     def ended(self) -> str | None:
+        if self.child is not None:
+            self.waits.look(self.child.pid)
         code = self.child.poll() if self.child is not None else None
         if code is None:
             return None
@@ -130,9 +141,7 @@ class Supply:
             raise RigError(self.broken)
 
     def stall_ns(self) -> int:
-        """The longest that an item waited for a CPU since the last reading; 0 where nobody knows."""
-        asked = getattr(self.body, "stall_ns", None)
-        return asked() if asked else 0
+        return self.body.stall_ns()
 
     # ------------------------------------------------------------ the item
 

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from adapters._process.subprocesses import Process, kill_group
+from adapters._process.waits import Waits
 from adapters.program import Supply
 from harness.errors import RigError
 from harness.model import noun
@@ -41,12 +42,12 @@ class Board:
     def __init__(self, command: Sequence[str], work: Path, arrival: Arrival, on_slcan: bool) -> None:
         self.command, self.work, self.arrival, self.on_slcan = command, work, arrival, on_slcan
         self.child: Process | None = None
-        self.waited_ns, self.stalled_ns = 0, 0
+        self.waits = Waits()
 
     def start(self, terminal: str) -> int:
         command = [*self.command, "-chardev", f"serial,id=console,path={terminal}"]
         time_ns = time.monotonic_ns()
-        self.waited_ns = 0
+        self.waits.begin()
         try:
             with (self.work / "qemu.txt").open("wb") as errors:
                 self.child = subprocess.Popen(
@@ -70,21 +71,11 @@ class Board:
             start_behind()
 
     def stall_ns(self) -> int:
-        """The longest that it waited for a CPU of the host between two looks, since the last reading of this."""
-        found, self.stalled_ns = self.stalled_ns, 0
-        return found
-
-    def look(self) -> None:
-        """How long its threads have waited for a CPU by now (Linux: Documentation/scheduler/sched-stats.rst)."""
-        waited_ns = 0
-        with suppress(OSError, ValueError, IndexError):
-            for task in Path(f"/proc/{self.child.pid if self.child else 0}/task").iterdir():
-                waited_ns = max(waited_ns, int((task / "schedstat").read_text().split()[1]))
-        self.stalled_ns = max(self.stalled_ns, waited_ns - self.waited_ns)
-        self.waited_ns = waited_ns
+        return self.waits.taken_ns()
 
     def ended(self) -> str | None:
-        self.look()
+        if self.child is not None:
+            self.waits.look(self.child.pid)
         code = self.child.poll() if self.child is not None else None
         if code is None or code == 0:  # 0: the image switched itself off
             return None if code is None else ""
