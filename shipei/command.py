@@ -2,7 +2,7 @@
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,12 +40,22 @@ def command(where: typer.Typer, name: str, **settings: Any) -> Callable[[Callabl
             except KeyboardInterrupt:
                 show.problem("interrupted", ["interrupted; what was recorded so far stays"], as_json)
                 code = 3
-            except Exception:
-                show.problem("internal", [traceback.format_exc()], as_json)
-                code = 3
+            except Exception as error:
+                whose, said = unforeseen(error, [v for v in (*arguments, *options.values()) if isinstance(v, Path)])
+                show.problem(whose, [said], as_json)
+                code = 2 if whose == "input" else 3
             raise typer.Exit(code)
 
         where.command(name, **settings)(wrapped)
         return wrapped
 
     return register
+
+
+def unforeseen(error: Exception, named: Sequence[Path]) -> tuple[str, str]:
+    """Return whose an exception is that nobody expected, and what to say of it: about a file that the person named, or ours."""
+    if isinstance(error, OSError) and isinstance(error.filename, str | Path):
+        for one in named:
+            if Path(error.filename).is_relative_to(one) or str(error.filename).startswith(f"{one}."):
+                return "input", f"{one}: {error.strerror}"
+    return "internal", "".join(traceback.format_exception(error))

@@ -59,10 +59,15 @@ MODULES = {module(path): path for folder in FOLDERS for path in sources(folder)}
 
 
 @cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path):
     """The modules that a file imports when it runs; of ours the module itself, not what is taken from it."""
     found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     for_types = {
         inner
         for node in ast.walk(tree)
@@ -115,6 +120,14 @@ def test_every_room_of_the_harness_has_its_floor_and_no_import_goes_up():
         if other.startswith("harness.") and FLOOR[room(other)] > FLOOR[room(name)]
     ]
     assert not wrong
+
+
+def test_the_page_of_the_house_shows_these_floors():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page[page.index("| rooms") :].split("\n\n")[0], re.M)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == [set(rooms) for rooms in reversed(FLOORS)]
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", page))
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
 
 
 def test_no_circle_of_imports():
@@ -179,7 +192,7 @@ def test_every_module_says_what_it_is_for():
 def test_functions_stay_short():
     for folder in FOLDERS:
         for path in sources(folder):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.FunctionDef):
                     assert node.end_lineno - node.lineno < 40, f"{path}:{node.lineno} {node.name}"
 
