@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from adapters._can import timing
 from adapters._process.subprocesses import Process, end, start_module
 from harness.can.trace import Reader, Rows
-from harness.errors import RigError
+from harness.errors import RigError, given
 from harness.model import noun
 from harness.ports import Bench, Coupled, Cycle, Frame, Health
 
@@ -104,22 +104,22 @@ class OwnedBus:
 
     def order(self, **order: Any) -> None:
         self.alive()
-        assert self.process.stdin
+        pipe = given(self.process.stdin)
         try:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
-            self.process.stdin.flush()
+            pipe.write(json.dumps(order).encode() + b"\n")
+            pipe.flush()
         except OSError as error:
             raise RigError(f"the owner of bus {self.name} is gone: {error}") from error
 
     def answer(self, within_s: float) -> dict[str, Any]:
         """The owner's next line; what it says went wrong is raised."""
-        assert self.process.stdout
+        pipe = given(self.process.stdout)
         deadline = time.monotonic() + within_s
         while b"\n" not in self._said:
             left = max(0.0, deadline - time.monotonic())
-            if not select.select([self.process.stdout], [], [], left)[0]:
+            if not select.select([pipe], [], [], left)[0]:
                 raise RigError(f"the owner of bus {self.name} did not answer within {within_s} s")
-            chunk = self.process.stdout.read1(65536)  # type: ignore[attr-defined]
+            chunk = pipe.read1(65536)  # type: ignore[attr-defined]
             if not chunk:
                 raise RigError(f"the owner of bus {self.name} ended with code {self.process.wait()}")
             self._said += chunk

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from adapters._can.cycles import Cycles, TimedCycles
 from adapters.can_python import owned
 from harness.can.trace import Trace
+from harness.errors import given
 from harness.model import noun
 from harness.ports import EXT, FD, RTR, TX, Bench
 from harness.processes import go_along
@@ -121,9 +122,8 @@ class SlcanWire:
 
     def hand_over(self, line: bytes) -> bool:
         """False when the item takes nothing of it; what it does not take of a line that it began is cut off, for later."""
-        assert self.item is not None
         try:
-            sent = self.item.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            sent = given(self.item).send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return False
         except OSError:
@@ -153,9 +153,8 @@ class SlcanWire:
         self.trace.captured(now_ns)
 
     def take(self, now_ns: int) -> None:
-        assert self.item is not None
         try:
-            chunk = self.item.recv(65536)
+            chunk = given(self.item).recv(65536)
         except OSError:
             chunk = b""
         if not chunk:
@@ -173,8 +172,8 @@ class SlcanWire:
 
     def peer(self) -> int:
         """The emulator's process."""
-        assert self.item is not None
-        return int(CREDENTIALS.unpack(self.item.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))[0])
+        told = given(self.item).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        return int(CREDENTIALS.unpack(told)[0])
 
     def close(self) -> None:
         self.gone()

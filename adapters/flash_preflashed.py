@@ -7,7 +7,7 @@ from adapters._flash.flashing import Flashed, image_of
 from adapters._flash.identify import identified
 from adapters._process import commands
 from adapters.flash_command import digest_in
-from harness.errors import DeviceError, RigError
+from harness.errors import DeviceError, RigError, given
 from harness.model import noun
 from harness.ports import Arrival, Bench
 
@@ -42,9 +42,8 @@ class Preflashed:
 
     def by_identifiers(self, name: str, bench: Bench) -> Arrival:
         """Identifiers tell a version and not bytes: the certificate says which ones were read."""
-        assert self.on is not None
         try:
-            said = identified(bench.item, bench.ports[self.on], self.limit_s)
+            said = identified(bench.item, bench.ports[given(self.on)], self.limit_s)
         except DeviceError as error:
             raise RigError(f"port {name}: the item is not identified: {error}") from error
         if not said:

@@ -24,7 +24,7 @@ import numpy as np
 
 from adapters._process.subprocesses import end, start_module
 from harness.can.trace import PACK, ROW
-from harness.errors import RigError
+from harness.errors import RigError, given
 from harness.model import noun
 from harness.ports import TX, Bench
 from harness.processes import die_with_parent
@@ -239,8 +239,7 @@ def running(path: Path) -> Iterator[RunningHub]:
     if len(str(path).encode()) > 100:
         raise RigError(f"{path}: too long for a unix socket; choose a shorter TMPDIR")
     process = start_module("adapters.hub", str(path))
-    assert process.stdout
-    if process.stdout.readline() != b"ready\n":
+    if given(process.stdout).readline() != b"ready\n":
         end(process)
         raise RigError(f"the hub did not start on {path}")
     try:

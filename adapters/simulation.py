@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from adapters._process.confine import copied
 from adapters._process.stepper import Sent, Stepper
 from harness.console import Assembler
-from harness.errors import DeviceError
+from harness.errors import DeviceError, given
 from harness.model import noun
 from harness.ports import Bench, Line
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 START_NS = 1_000_000_000
 FAR = 1 << 62
 MAX_SENT = 10_000
-MAX_CONSOLE_BYTES = 50_000_000
 
 
 class World:
@@ -91,9 +90,8 @@ class World:
                 return
 
     def step_item(self) -> None:
-        assert self.item
         try:
-            due_ns, wake_ns, sent, console = self.item.step(self.now_ns, self.received)
+            due_ns, wake_ns, sent, console = given(self.item).step(self.now_ns, self.received)
         except DeviceError:
             self.off()
             raise

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from adapters._uds.answer import final
-from harness.errors import DeviceError, RigError
+from harness.errors import DeviceError, RigError, given
 from harness.model import noun
 from harness.ports import Answer, Bench, Diagnostics
 
@@ -58,8 +58,7 @@ class DoipPort:
         return asked_ns
 
     def receive(self, within_s: float) -> bytes:
-        assert self.client is not None
-        return bytes(self.client.receive_diagnostic(timeout=within_s))
+        return bytes(given(self.client).receive_diagnostic(timeout=within_s))
 
     def connected(self, until_s: float) -> "DoIPClient":
         """A connection with its routing activated. Raises OSError when nobody takes it, or it is refused."""

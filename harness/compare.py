@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import record, verdicts
-from harness.errors import BadInput
+from harness.errors import BadInput, given
 from harness.model import Decision, Measured, Outcome, Plan, Verdict
 from harness.verdicts import RECORD
 
@@ -127,8 +127,7 @@ def compare(before: Run, after: Run) -> Comparison:
     for name in dict.fromkeys([*now, *was]):
         old, new = was.get(name), now.get(name)
         if old is None or new is None or old.outcome is not new.outcome:
-            there = new or old
-            assert there is not None
+            there = given(new or old)
             said = [one.outcome.value if one else "" for one in (old, new)]
             changed.append(
                 Change(

@@ -9,8 +9,10 @@ Fault
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 MOST_SHOWN = 200  # characters
+T = TypeVar("T")
 
 
 class Fault(Exception):
@@ -53,3 +55,14 @@ def shown(text: object) -> str:
     ('a\ufffdb\ufffd[2J', 200)
     """
     return "".join(c if c.isprintable() else "\ufffd" for c in str(text)[:MOST_SHOWN])
+
+
+def given(value: T | None) -> T:
+    """Return a value that cannot be missing here. Raises TypeError, a bug of ours, when it is.
+
+    >>> given(0)
+    0
+    """
+    if value is None:
+        raise TypeError("something is missing that is always there")
+    return value

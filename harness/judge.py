@@ -151,9 +151,8 @@ def against_limits(measure: Measure, event: Event, uncertainty_ns: dict[str, int
 
 def number(limit: float | Limit | None, context: Mapping[str, Any]) -> float | None:
     """A limit as a number, from what was recorded with the measurement."""
-    if isinstance(limit, Limit):
-        assert limit.of is not None  # parameters were resolved by the plan
-        return float(context[limit.of]) * limit.times + limit.plus
+    if isinstance(limit, Limit):  # a plan has its parameters resolved: what is left is of something that was recorded
+        return float(context[limit.of or ""]) * limit.times + limit.plus
     return limit
 
 

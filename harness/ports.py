@@ -193,13 +193,6 @@ class Supply(Power, Protocol):
         """(V, A) at its output, as it measures them."""
 
 
-class Safe(Protocol):
-    """A recipe that switches something which must not stay as it is when the bench is left, however it is left."""
-
-    def make_safe(self, work: Path) -> str:
-        """Bring it to its declared safe state, with no port open; what was done, in words. Raises RigError when it cannot."""
-
-
 class Lease(Protocol):
     """A reservation of the bench in a lab engine."""
 

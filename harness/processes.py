@@ -6,6 +6,7 @@ Documentation/scheduler/sched-design-CFS.rst), a nice value counts within a sess
 """
 
 import ctypes
+import fcntl
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG = 36, 1
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -29,6 +31,21 @@ def die_with_parent() -> None:
     """In a child, before it starts: ask the kernel to kill it when its parent dies (Linux)."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def environment() -> dict[str, str]:
+    """Return our environment for a Python of our own: it finds our modules wherever it starts."""
+    root = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+
+
+def take_lock(file: IO[Any] | int, *, shared: bool = False) -> bool:
+    """Take an advisory lock on an open file, if it is free; it is free again when the file is closed, however its process ends."""
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

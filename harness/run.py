@@ -95,12 +95,11 @@ def execute(
         *("--submission", str(submission)),
     ]
     environment = {
-        **os.environ,
+        **processes.environment(),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with processes.owned(), (folder / "pytest.log").open("wb") as log:
         child = subprocess.Popen(
             command,

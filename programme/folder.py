@@ -6,7 +6,6 @@ waivers/SHA256.json       the same of waivers
 status/NUMBER.json        signed lists; none is ever changed, and each names the digest of the one before
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,7 +202,7 @@ class Folder:
     def changing(self) -> Iterator[None]:
         """One change at a time. Raises BadInput when others take too long."""
         with (self.path / FILE).open("rb") as stream:
-            lock(stream, fcntl.LOCK_EX, LOCK_S, str(self.path))
+            lock(stream, LOCK_S, str(self.path), shared=False)
             yield
 
     def newest(self) -> Path | None:

@@ -12,6 +12,7 @@ import numpy as np
 from harness import console, documents, record
 from harness.can import decode, trace
 from harness.driving.closed_loop import AGAIN
+from harness.errors import given
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
 from harness.ports import ERROR, TX, CanBus, Line
 from harness.vehicle.bus_view import Network
@@ -48,9 +49,7 @@ class Evidence:
     @cached_property
     def submission(self) -> Submission:
         document = documents.read(self.record / record.INPUTS / "submission.yaml")
-        found = documents.load(Submission, document)
-        assert found is not None  # the plan was made from it
-        return found
+        return given(documents.load(Submission, document))  # the plan was made from it
 
     @cached_property
     def traces(self) -> dict[str, trace.Rows]:

@@ -1,6 +1,5 @@
 """The file seam: every change of a store goes through these few calls, each safe or not by itself, so that a crash between any two can be tried."""
 
-import fcntl
 import os
 import shutil
 import time
@@ -8,20 +7,17 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from harness.errors import BadInput
+from harness.processes import take_lock
 
 POLL_S = 0.02
 
 
-def lock(stream: IO[Any], how: int, limit_s: float, what: str) -> None:
+def lock(stream: IO[Any], limit_s: float, what: str, *, shared: bool) -> None:
     """An advisory lock, free again when its file is closed, however its process ends. Raises BadInput when others hold it for longer."""
     deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            fcntl.flock(stream, how | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise BadInput(f"{what}: somebody else has been changing it for {limit_s:g} s") from None
+    while not take_lock(stream, shared=shared):
+        if time.monotonic() > deadline:
+            raise BadInput(f"{what}: somebody else has been changing it for {limit_s:g} s")
         time.sleep(POLL_S)
 
 

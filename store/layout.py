@@ -4,7 +4,6 @@ Order is what keeps it valid: content is on disk before a manifest that names it
 killed in between leaves blobs that nobody names, and `collect` removes them.
 """
 
-import fcntl
 import hashlib
 import io
 import json
@@ -93,7 +92,7 @@ class Layout:
 
     def begin(self) -> None:
         """What makes a folder a store, for good."""
-        with self.held(INDEX_LOCK, fcntl.LOCK_EX):
+        with self.held(INDEX_LOCK):
             for name, content in ((INDEX, self.empty_index()), (LAYOUT, {"imageLayoutVersion": "1.0.0"})):
                 if not (self.folder / name).exists():
                     self.put_file(self.folder / name, io.BytesIO(plain(content)))
@@ -107,15 +106,15 @@ class Layout:
     # ------------------------------------------------------------ locks
 
     @contextmanager
-    def held(self, name: str, how: int) -> Iterator[None]:
+    def held(self, name: str, *, shared: bool = False) -> Iterator[None]:
         """Free again when this process ends, however it ends. Raises BadInput when others take too long."""
         with (self.folder / name).open("a") as stream:
-            lock(stream, how, LOCK_S, str(self.folder))
+            lock(stream, LOCK_S, str(self.folder), shared=shared)
             yield
 
     def adding(self) -> Any:
         """Nothing is collected meanwhile."""
-        return self.held(LOCK, fcntl.LOCK_SH)
+        return self.held(LOCK, shared=True)
 
     @contextmanager
     def writing(self, *parts: Path) -> Iterator[None]:
@@ -222,7 +221,7 @@ class Layout:
 
     def name(self, descriptors: Iterable[Descriptor]) -> None:
         """Into the index, beside what others put there meanwhile."""
-        with self.held(INDEX_LOCK, fcntl.LOCK_EX):
+        with self.held(INDEX_LOCK):
             kept = self.index()
             known = {one["digest"] for one in kept}
             new = [one for one in descriptors if one["digest"] not in known]
@@ -255,7 +254,7 @@ class Layout:
 
     def collect(self) -> tuple[int, int]:
         """Remove blobs that nobody names and what the killed left half-written: (how many, bytes)."""
-        with self.held(LOCK, fcntl.LOCK_EX):
+        with self.held(LOCK):
             kept = {digest.removeprefix("sha256:") for digest in self.reachable()}
             gone = [f for f in self.blobs.iterdir() if f.name not in kept]
             freed = sum(f.stat().st_size for f in gone)

@@ -2,7 +2,7 @@
 
 import time
 
-from harness.errors import DeviceError
+from harness.errors import DeviceError, given
 from harness.model import Item
 from harness.ports import Diagnostics
 
@@ -14,8 +14,7 @@ def identified(item: Item, port: Diagnostics, within_s: float) -> str:
 
     Raises DeviceError when one is not as the submission says, or is not answered within the limit.
     """
-    where = item.interface.diagnostics
-    assert where is not None
+    where = given(item.interface.diagnostics)
     said = []
     for one in where.identification:
         asked = one.did.to_bytes(2, "big")

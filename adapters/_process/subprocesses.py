@@ -5,23 +5,20 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-from harness.processes import die_with_parent
+from harness.processes import die_with_parent, environment
 
-ROOT = Path(__file__).resolve().parents[2]
 END_S = 5.0
 Process = subprocess.Popen[bytes]
 
 
 def start_module(module: str, *arguments: str) -> Process:
     """python -m module, its standard input and output piped to us."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env=environment(),
         preexec_fn=die_with_parent,
     )
 

@@ -1,6 +1,5 @@
 """Carry a campaign out: several cells at a time, each a `shipei certify` of its own on a CPU of its own."""
 
-import fcntl
 import math
 import os
 import signal
@@ -16,9 +15,8 @@ from pathlib import Path
 from harness import certify, record, verdicts
 from harness.batch import campaign
 from harness.batch.campaign import Cell, Done
-from harness.errors import BadInput
-from harness.paths import ROOT
-from harness.processes import die_with_parent, go_last
+from harness.errors import BadInput, given
+from harness.processes import die_with_parent, environment, go_last, take_lock
 from harness.verdicts import EXIT
 
 RUNS = "runs"
@@ -66,11 +64,9 @@ def claimed(folder: Path) -> Iterator[None]:
     """One call at a time carries a campaign out."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not take_lock(lock):
             lock.seek(0)
-            raise BadInput(f"{folder}: this campaign is running already ({lock.read().strip()})") from None
+            raise BadInput(f"{folder}: this campaign is running already ({lock.read().strip()})")
         lock.truncate(0)
         lock.write(f"pid {os.getpid()}\n")
         lock.flush()
@@ -184,8 +180,7 @@ class Workers:
         """Its tests as they start; what else it says last."""
         said: list[str] = []
         count = 0
-        assert child.stderr
-        with child.stderr as lines:
+        with given(child.stderr) as lines:
             for line in lines:
                 if "::" in line:
                     count += 1
@@ -218,11 +213,6 @@ def pinned(cpus: set[int], last: bool) -> None:
         go_last()
     if sys.platform == "linux":
         os.sched_setaffinity(0, cpus)
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def default_at_once(wanted: int | None) -> int:

@@ -1,6 +1,5 @@
 """Have a bench for oneself: its lock, its lease from a lab engine, and a guard that leaves it safe whatever happens to us."""
 
-import fcntl
 import getpass
 import json
 import os
@@ -15,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import guard
-from harness.errors import RigError
+from harness.errors import RigError, given
 from harness.inputs import rig
 from harness.model import Rig
-from harness.paths import ROOT, memory_of_rig
+from harness.paths import memory_of_rig
 from harness.ports import Lease
+from harness.processes import environment, take_lock
 from harness.record import write_json
 
 Tell = Callable[[str], None]
@@ -101,7 +101,7 @@ def locked(memory: Path, name: str, what: str, wait_s: float, tell: Tell) -> Ite
     """The bench's lock. The kernel frees it when its owner dies, so a dead owner's lock is simply taken."""
     file, deadline = memory / OWNER, time.monotonic() + wait_s
     with (memory / "lock").open("a") as lock:
-        while not free(lock.fileno()):
+        while not take_lock(lock):
             if time.monotonic() >= deadline:
                 raise RigError(f"the bench {name} is taken {owner(file)}; --wait SECONDS waits for it")
             tell(f"waiting for the bench {name}, taken {owner(file)}")
@@ -119,15 +119,7 @@ def locked(memory: Path, name: str, what: str, wait_s: float, tell: Tell) -> Ite
 def taken(memory: Path) -> str | None:
     """By whom the bench is taken now; None if it is free."""
     with (memory / "lock").open("a") as lock:
-        return None if free(lock.fileno()) else owner(memory / OWNER)
-
-
-def free(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return None if take_lock(lock) else owner(memory / OWNER)
 
 
 def owner(file: Path) -> str:
@@ -158,12 +150,11 @@ class Guard:
         self.process = self.start()
 
     def start(self) -> "subprocess.Popen[str]":
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         process = subprocess.Popen(
             [sys.executable, "-m", "harness.bench.guard", str(self.rig_file.resolve()), str(self.memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
             text=True,
             start_new_session=True,
             pass_fds=() if self.lock is None else (self.lock,),
@@ -179,18 +170,18 @@ class Guard:
     @staticmethod
     def line(process: "subprocess.Popen[str]", within_s: float) -> str:
         """The guard's next line; empty when there is none in time."""
-        assert process.stdout
-        return process.stdout.readline() if select.select([process.stdout], [], [], within_s)[0] else ""
+        pipe = given(process.stdout)
+        return pipe.readline() if select.select([pipe], [], [], within_s)[0] else ""
 
     def make_safe(self) -> list[str]:
         """What could not be brought to its safe state. A guard that died is replaced."""
         if self.process.poll() is not None:
             self.shut()
             self.process = self.start()
-        assert self.process.stdin
+        pipe = given(self.process.stdin)
         try:
-            self.process.stdin.write("safe\n")
-            self.process.stdin.flush()
+            pipe.write("safe\n")
+            pipe.flush()
             said: dict[str, Any] = json.loads(
                 self.line(self.process, GUARD_S) or '{"failed": ["the guard does not answer"]}'
             )
@@ -208,10 +199,10 @@ class Guard:
     def close(self) -> None:
         """Make safe once more, and let the guard go."""
         self.make_safe()
+        pipe = given(self.process.stdin)
         try:
-            assert self.process.stdin
-            self.process.stdin.write("done\n")
-            self.process.stdin.close()
+            pipe.write("done\n")
+            pipe.close()
             self.process.wait(LATE_S)
         except (OSError, subprocess.TimeoutExpired):
             self.process.kill()

@@ -6,7 +6,7 @@ A frame's 64 data bytes are eight 64-bit words. A signal is one or two words shi
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cantools
 import numpy as np
@@ -16,7 +16,7 @@ from cantools.database.errors import Error
 from numpy.typing import NDArray
 
 from harness.can.trace import Rows
-from harness.errors import BadInput
+from harness.errors import BadInput, given
 from harness.ports import ERROR, EXT, RTR
 
 Values = NDArray[Any]
@@ -86,9 +86,7 @@ def load(file: Path, shown: str | None = None) -> Database:
     try:
         if file.stat().st_size > MAX_DBC_BYTES:
             raise BadInput(f"{shown}:1: larger than {MAX_DBC_BYTES} bytes")
-        database = cantools.database.load_file(str(file), database_format="dbc", strict=True)
-        assert isinstance(database, Database)
-        return database
+        return cast(Database, cantools.database.load_file(str(file), database_format="dbc", strict=True))
     except OSError as error:
         raise BadInput(f"{shown}: cannot be read: {error.strerror}") from None
     except RecursionError:
@@ -237,7 +235,7 @@ def raw_values(extraction: Extraction, word: Any) -> Values:
         if piece.bits < 64 and piece.shift + piece.bits < 64:
             part = part & np.uint64((1 << piece.bits) - 1)
         raw = part if raw is None else (raw << np.uint64(piece.bits)) | part
-    assert raw is not None
+    raw = given(raw)
     if extraction.is_float:
         with np.errstate(invalid="ignore"):
             return raw.astype(f"<u{extraction.bits // 8}").view(f"<f{extraction.bits // 8}").astype(np.float64)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from e2e import p01, p02, p04, p05, p06, p07, p11
 
+from harness.errors import given
 from harness.model import E2e
 
 PERIOD = {"P01": 15, "P02": 16, "P04": 1 << 16, "P05": 256, "P06": 256, "P07": 1 << 32, "P11": 15}  # counter values
@@ -85,8 +86,7 @@ def jumps(rule: E2e, payloads: Sequence[bytes]) -> int:
 
 
 def data_id(rule: E2e) -> int:
-    assert rule.data_id is not None  # submission.load refuses anything else
-    return rule.data_id
+    return given(rule.data_id)  # submission.load refuses anything else
 
 
 def masquerade(rule: E2e, rules: Sequence[E2e]) -> E2e:

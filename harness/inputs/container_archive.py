@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from harness.errors import given
+
 MOST_BYTES = 2_000_000_000  # unpacked, all layers
 MOST_FILES = 100_000
 MOST_LAYERS = 64
@@ -123,8 +125,7 @@ def content(look: Look, name: str) -> bytes:
     member = found(look, name)
     if member.size > MOST_JSON:
         raise Refuse(f"{name} is larger than {MOST_JSON} bytes")
-    stream = look.archive.extractfile(member)
-    assert stream
+    stream = given(look.archive.extractfile(member))
     return b"".join(iter(lambda: stream.read(BLOCK), b""))
 
 
@@ -252,8 +253,7 @@ class Flow:
 
 def layer(look: Look, name: str, member: tarfile.TarInfo, digest: str | None) -> str:
     """Look through one layer; the digest of what it unpacks to."""
-    stream = look.archive.extractfile(member)
-    assert stream
+    stream = given(look.archive.extractfile(member))
     if digest is not None:
         packed = hashlib.sha256()
         for block in iter(lambda: stream.read(BLOCK), b""):

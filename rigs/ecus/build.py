@@ -63,7 +63,8 @@ def network(interface: Mapping[str, Any], names: Mapping[str, Any]) -> bytes:
     bus = next(iter(interface["buses"].values()))
     database = cantools.database.load_file(DBC / bus["dbc"])
     rules = {r["message"]: r for r in bus.get("e2e", ())}
-    assert isinstance(database, Database)
+    if not isinstance(database, Database):
+        raise TypeError(f"{bus['dbc']} is no DBC")
     table: dict[str, Any] = {"sends": [], "receives": []}
     for message in sorted(database.messages, key=lambda m: m.name):
         side = "sends" if bus["node"] in message.senders else "receives"

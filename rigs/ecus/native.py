@@ -136,7 +136,8 @@ def network(ecu: str) -> str:
     said = declared(ecu)
     bus = next(iter(said["interface"]["buses"].values()))
     database = cantools.database.load_file(DBC / bus["dbc"])
-    assert isinstance(database, Database)
+    if not isinstance(database, Database):
+        raise TypeError(f"{bus['dbc']} is no DBC")
     messages = sorted(database.messages, key=lambda m: m.frame_id)
     signals = [(m, s) for m in messages for s in in_order(m)]
     nm = next(m for m in messages if m.name.startswith("NM_"))

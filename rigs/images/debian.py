@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rigs.images.packages import Refused, Tell, apt, cache, downloaded, show
 
@@ -48,12 +49,10 @@ def files(release: str, architecture: str, name: str, wanted: Sequence[str], tel
     return place
 
 
-def described(place: Path) -> dict[str, object]:
+def described(place: Path) -> dict[str, Any]:
     """What lies there: name, version, sha256 of the package, sha256 of every file. Raises Refused when a file is not as it was."""
-    said: dict[str, object] = json.loads((place / DESCRIBED).read_text(encoding="utf-8"))
-    kept = said["files"]
-    assert isinstance(kept, dict)
-    for name, digest in kept.items():
+    said: dict[str, Any] = json.loads((place / DESCRIBED).read_text(encoding="utf-8"))
+    for name, digest in dict(said["files"]).items():
         if hashlib.sha256((place / name).read_bytes()).hexdigest() != digest:
             raise Refused(f"{place / name} is not as it was fetched; remove {place} and build again")
     return said
@@ -62,18 +61,20 @@ def described(place: Path) -> dict[str, object]:
 def unpack(package: Path, target: Path, wanted: Sequence[str]) -> Mapping[str, str]:
     """Regular files only, by their names in the package."""
     found = {}
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as child:
-        assert child.stdout
-        with tarfile.open(fileobj=child.stdout, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if member.isfile() and any(fnmatch.fnmatch(name, w) for w in wanted):
-                    stream = tar.extractfile(member)
-                    assert stream
-                    raw = stream.read()
-                    (target / name).parent.mkdir(parents=True, exist_ok=True)
-                    (target / name).write_bytes(raw)
-                    found[name] = hashlib.sha256(raw).hexdigest()
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as child,
+        tarfile.open(fileobj=child.stdout, mode="r|") as tar,
+    ):
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if not member.isfile() or not any(fnmatch.fnmatch(name, w) for w in wanted):
+                continue
+            stream = tar.extractfile(member)
+            if stream is not None:
+                raw = stream.read()
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (target / name).write_bytes(raw)
+                found[name] = hashlib.sha256(raw).hexdigest()
     if child.returncode:
         raise Refused(f"{package.name} cannot be unpacked: dpkg-deb ended with code {child.returncode}")
     if not found:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from harness.processes import die_with_parent
 from rigs.images.packages import Refused
 from shipei.vcan.ways import PASSED_ON, Died, Wanted
 
@@ -22,7 +23,6 @@ MOST_INTERRUPTS = 3  # then the guest is ended, whatever its command does
 HIDDEN = ("/dev/shm", "/run", "/proc", "/sys", "/dev")  # folders of the host that a guest has its own of
 LAST_WORDS = 12
 MOST_WAITING = 64  # pieces of standard input, of 64 KiB at most, that the command has not read
-PR_SET_PDEATHSIG = 1
 
 
 class Guest:
@@ -191,9 +191,7 @@ def watched(group: int, folder: Path) -> Iterator[None]:
 
 def pinned(cpu: int) -> None:
     """In the child: one CPU, and death with us."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     os.sched_setaffinity(0, {cpu})
 
 

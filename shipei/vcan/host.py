@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from harness.processes import die_with_parent, environment
 from rigs.images.packages import Refused, Tell
 from shipei.vcan import links
 from shipei.vcan.ways import NOT_EXECUTABLE, NOT_FOUND, PASSED_ON, Wanted
@@ -60,10 +61,8 @@ class Host:
                 "--",
                 *wanted.command,
             ]
-            root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-            path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-            own = {"PYTHONPATH": path, "SHIPEI_PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-            return passing_on(command, {**os.environ, **wanted.environment, **own})
+            before = os.environ.get("PYTHONPATH", "")
+            return passing_on(command, {**environment(), **wanted.environment, "SHIPEI_PYTHONPATH": before})
         with buses(wanted.buses, wanted.fd):
             return passing_on(wanted.command, {**os.environ, **wanted.environment})
 
@@ -123,10 +122,6 @@ def passing_on(command: tuple[str, ...] | list[str], environment: Mapping[str, s
     return code if code >= 0 else 128 - code
 
 
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def in_private() -> bool:
     return "SHIPEI_PYTHONPATH" in os.environ
 
@@ -140,12 +135,12 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("shipei vcan: a network namespace of its own cannot be made\n")
         return 3
     links.set_up_loopback()
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = environment.pop("SHIPEI_PYTHONPATH")
-    if not environment["PYTHONPATH"]:
-        del environment["PYTHONPATH"]
+    theirs = dict(os.environ)
+    theirs["PYTHONPATH"] = theirs.pop("SHIPEI_PYTHONPATH")
+    if not theirs["PYTHONPATH"]:
+        del theirs["PYTHONPATH"]
     with buses(tuple(rest[:at]), fd):
-        return passing_on(rest[at + 1 :], environment)
+        return passing_on(rest[at + 1 :], theirs)
 
 
 if __name__ == "__main__":

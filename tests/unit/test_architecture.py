@@ -189,6 +189,17 @@ def test_every_module_says_what_it_is_for():
             assert not text.strip() or ast.get_docstring(ast.parse(text)), path
 
 
+def test_no_assert_checks_anything_when_the_product_runs():
+    """python -O takes them out."""
+    found = [f"{p}:{n.lineno}" for p in MODULES.values() for n in ast.walk(tree_of(p)) if isinstance(n, ast.Assert)]
+    assert not found
+
+
+@pytest.mark.parametrize("what", ["flock(", "PR_SET_PDEATHSIG, signal", '"PYTHONPATH": os.pathsep'])
+def test_what_processes_need_stands_once(what):
+    assert [name for name, path in MODULES.items() if what in path.read_text(encoding="utf-8")] == ["harness.processes"]
+
+
 def test_functions_stay_short():
     for folder in FOLDERS:
         for path in sources(folder):
