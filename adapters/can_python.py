@@ -13,7 +13,7 @@ from adapters._process.subprocesses import Process, end, start_module
 from harness.can.trace import Reader, Rows
 from harness.errors import RigError, given
 from harness.model import noun
-from harness.ports import Bench, Coupled, Cycle, Frame, Health
+from harness.ports import Bench, Coupled, Cycle, Frame, Health, StandsOn
 
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
 POLL_S = 0.002
@@ -153,6 +153,10 @@ class PythonCan:
         None  # s, of interface slcan: how long the adapter takes to listen; python-can's 2 s by default
     )
     is_bus: ClassVar[bool] = True
+    opens: ClassVar[tuple[str, ...]] = ("bus",)
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("hub",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:

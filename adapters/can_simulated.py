@@ -11,7 +11,7 @@ from adapters.simulation import FAR, World
 from harness.can.frames import ERROR_FRAME_BITS, RECOVERY_BITS, duration_ns
 from harness.can.trace import Rows, Trace
 from harness.model import noun
-from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health
+from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health, StandsOn
 
 BENCH, ITEM = 0, 1
 PASSIVE, BUS_OFF = 128, 256  # transmit errors
@@ -233,6 +233,10 @@ class SimulatedCan:
     bus_off_at_s: float | None = None
     is_bus: ClassVar[bool] = True
     abilities: ClassVar[tuple[str, ...]] = ("faults", "overload")
+    opens: ClassVar[tuple[str, ...]] = ("bus",)
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("world",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedBus]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import serial
 
@@ -16,7 +16,7 @@ from adapters._process.words import serial_trouble
 from harness.console import Assembler
 from harness.errors import RigError
 from harness.model import Login, noun
-from harness.ports import Bench, Line
+from harness.ports import Bench, Line, StandsOn
 
 READ_BYTES = 65536
 READ_S = 0.05
@@ -223,6 +223,10 @@ class SerialConsole:
     newline: Literal["\n", "\r", "\r\n"] = "\n"
     reconnect_s: float = 10.0
     powered_by_device: bool = False
+    opens: ClassVar[tuple[str, ...]] = ("console", "line")
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("terminal",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SerialPort]:

@@ -24,7 +24,7 @@ from adapters._process.confine import copied
 from adapters.program import Supply
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import Arrival, Bench, StandsOn
 
 USER = "65534:65534"
 MB = 1 << 20
@@ -128,6 +128,10 @@ class ContainerTarget:
     pids: int = 128
     tmpfs_mb: int = 16
     form: ClassVar[str] = "container"
+    opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("hub", "network")}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:

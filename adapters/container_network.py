@@ -6,7 +6,7 @@ It belongs to a container of ours that does nothing, so that it outlives the ite
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from adapters._container import image
 from adapters._container.engine import LABEL, TROUBLE, connected, owner_token, removed
@@ -33,6 +33,7 @@ class ContainerNetwork:
 
     pairs: Mapping[str, str]
     engine: str | None = None
+    opens: ClassVar[tuple[str, ...]] = ("network",)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Network]:

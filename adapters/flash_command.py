@@ -9,7 +9,7 @@ from adapters._flash.flashing import Flashed, Step, image_of, until_flashed
 from adapters._process import commands
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import OR_NOTHING, Arrival, Bench, StandsOn
 
 DIGEST = re.compile(r"\b[0-9a-fA-F]{64}\b")
 
@@ -36,6 +36,9 @@ class CommandFlasher:
     limit_s: float = 300.0
     attempts: int = 2
     changes_device: ClassVar[bool] = True
+
+    def stands_on(self) -> StandsOn:
+        return {"power": ("power", OR_NOTHING)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:

@@ -9,7 +9,7 @@ from adapters._process import commands
 from adapters.flash_command import digest_in
 from harness.errors import DeviceError, RigError, given
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import OR_NOTHING, Arrival, Bench, StandsOn
 
 
 @noun
@@ -22,11 +22,14 @@ class Preflashed:
     power: str | None = "power"
     limit_s: float = 30.0
 
+    def stands_on(self) -> StandsOn:
+        return {"on": ("diagnostics",), "power": ("power", OR_NOTHING)}
+
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:
         if bool(self.command) is (self.on is not None):
             raise RigError(f"port {name}: say either `command`, or `on`: the port to read identifiers over")
-        power = bench.ports[self.power] if self.power is not None else None
+        power = bench.ports.get(self.power or "")
         if power is not None:
             power.on()
         arrival = self.by_digest(bench) if self.command else self.by_identifiers(name, bench)

@@ -17,7 +17,7 @@ from adapters._flash.flashing import Flashed, Step, image_of, until_flashed
 from adapters.console_serial import SerialPort
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import OR_NOTHING, Arrival, Bench, StandsOn
 
 PIECE = 512
 QUIET_S, MOST_QUIET = 0.3, 1000
@@ -150,6 +150,9 @@ class UBootFlasher:
     block_bytes: int = 512
     attempts: int = 2
     changes_device: ClassVar[bool] = True
+
+    def stands_on(self) -> StandsOn:
+        return {"console": ("line",), "power": ("power", OR_NOTHING)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:

@@ -22,7 +22,7 @@ from adapters._flash.identify import identified
 from adapters._process import commands
 from harness.errors import DeviceError, RigError
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import OR_NOTHING, Arrival, Bench, StandsOn
 
 SAID_NO = (NegativeResponseException, TimeoutException, InvalidResponseException, UnexpectedResponseException)
 PROGRAMMING = 2
@@ -176,6 +176,9 @@ class UdsFlasher:
     boot_s: float = 10.0
     attempts: int = 3
     changes_device: ClassVar[bool] = True
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("link",), "power": ("power", OR_NOTHING)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Flashed]:

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -226,6 +227,8 @@ class RunningHub:
 @noun
 class Hub:
     """A hub in a process of its own, for the buses that name this port in `on`."""
+
+    opens: ClassVar[tuple[str, ...]] = ("hub",)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[RunningHub]:

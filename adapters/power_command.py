@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from adapters._power.switching import timed
 from adapters._process.commands import run
@@ -56,6 +56,7 @@ class CommandPower:
     state: tuple[str, ...] = ()
     limit_s: float = 10.0
     safe: Literal["off", "on"] = "off"
+    opens: ClassVar[tuple[str, ...]] = ("power",)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Switch]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import ClassVar, Literal
 
 from adapters._power.switching import timed
 from adapters._process.words import serial_trouble
 from adapters.console_serial import FAILURES, SerialPort
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Bench
+from harness.ports import Bench, StandsOn
 
 
 class ResetLine:
@@ -42,6 +42,10 @@ class LineReset:
     on: str = "console"
     line: Literal["dtr", "rts"] = "rts"
     inverted: bool = False
+    opens: ClassVar[tuple[str, ...]] = ("power",)
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("line",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ResetLine]:

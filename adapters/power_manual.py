@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from adapters._power.switching import timed
 from harness.errors import RigError
@@ -62,6 +63,7 @@ class ManualPower:
     what: str = "the device"
     limit_s: float = 120.0
     terminal: str = "/dev/tty"
+    opens: ClassVar[tuple[str, ...]] = ("power",)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Person]:

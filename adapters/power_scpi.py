@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from adapters._power.scpi import Instrument, connected
 from adapters._power.switching import timed
@@ -140,6 +140,7 @@ class ScpiSupply:
     settle_s: float = 3.0
     baudrate: int = 9600
     safe: Literal["off", "on"] = "off"
+    opens: ClassVar[tuple[str, ...]] = ("power",)
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Output]:

@@ -20,7 +20,7 @@ from adapters._process.subprocesses import kill_group
 from adapters._process.waits import Waits
 from harness.errors import RigError
 from harness.model import noun
-from harness.ports import Arrival, Bench
+from harness.ports import Arrival, Bench, StandsOn
 
 RESTART_S = 0.05
 MOST_RESTARTS = 100
@@ -238,6 +238,10 @@ class ProgramTarget:
     on: str = "hub"
     can: Mapping[str, str] = field(default_factory=dict)
     form: ClassVar[str] = "program"
+    opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
+
+    def stands_on(self) -> StandsOn:
+        return {} if self.can else {"on": ("hub",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:

@@ -113,6 +113,7 @@ class QemuTarget:
     controller: str = "kvaser_pci"
     devices: tuple[str, ...] = ()
     form: ClassVar[str] = "image"
+    opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:

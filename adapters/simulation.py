@@ -12,7 +12,7 @@ from adapters._process.stepper import Sent, Stepper
 from harness.console import Assembler
 from harness.errors import DeviceError, given
 from harness.model import noun
-from harness.ports import Bench, Line
+from harness.ports import Bench, Line, StandsOn
 
 if TYPE_CHECKING:
     from adapters.can_simulated import SimulatedBus
@@ -127,6 +127,7 @@ class SimulatedTarget:
     """The item's supply in simulated time; it holds the world that the other simulated ports stand on."""
 
     form: ClassVar[str] = "program"
+    opens: ClassVar[tuple[str, ...]] = ("power", "world")
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[World]:
@@ -169,6 +170,10 @@ class SimulatedConsole:
     """The console of the item behind the port named in `on`."""
 
     on: str = "power"
+    opens: ClassVar[tuple[str, ...]] = ("console",)
+
+    def stands_on(self) -> StandsOn:
+        return {"on": ("world",)}
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedConsoleView]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import isotp
 from udsoncan.connections import BaseConnection
@@ -153,6 +153,7 @@ class UdsOverCan:
     """
 
     kernel: bool = False
+    opens: ClassVar[tuple[str, ...]] = ("diagnostics", "link")
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Diagnostics]:

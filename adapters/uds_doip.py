@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from adapters._uds.answer import final
 from harness.errors import DeviceError, RigError, given
@@ -112,6 +112,8 @@ class UdsOverDoip:
     @property
     def said(self) -> str:
         return f"{self.target:#06x} at {self.address} port {self.port}"
+
+    opens: ClassVar[tuple[str, ...]] = ("diagnostics", "link")
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Diagnostics]:

@@ -259,10 +259,16 @@ class Bench:
     loops: str = ""
 
 
+StandsOn = Mapping[str, tuple[str, ...]]  # a field that names another port: what that port may be
+OR_NOTHING = "nothing"  # among them: where nobody names it, it may be missing
+
+
 class Recipe(Protocol):
     """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life.
 
     One that opens a CAN bus says `is_bus: ClassVar[bool] = True`: it is opened for items that speak a bus of its port's name.
+    One that others may stand on says `opens: ClassVar[tuple[str, ...]]`, what its port is to them: hub, network, world, bus, power, terminal
+    (an item's), console, line (a console that can be lent), diagnostics, link. One that stands on others has `stands_on(self) -> StandsOn`.
     """
 
     def open(self, name: str, bench: Bench) -> AbstractContextManager[Any]: ...

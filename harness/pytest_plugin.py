@@ -25,8 +25,8 @@ from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.inputs.suite import profile_file
 from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
-from harness.paths import SUITES
-from harness.ports import Hosted, Identified, Power, Replayed
+from harness.paths import SUITES, memory_of_rig
+from harness.ports import Bench, Hosted, Identified, Power, Replayed
 from harness.record import Recorder
 from harness.vehicle import identity
 from harness.vehicle.bus_view import Network
@@ -185,7 +185,15 @@ def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     def tell(what: str) -> None:
         run.recorder.write("opening", why=what)
 
-    with rig.opened(run.rig_file, item, tmp_path_factory.mktemp("work"), run.record_folder, tell=tell) as live:
+    bench = Bench(
+        item=item,
+        work=tmp_path_factory.mktemp("work"),
+        evidence=run.record_folder,
+        ports={},
+        memory=memory_of_rig(run.plan.rig),
+        tell=tell,
+    )
+    with rig.opened(run.rig_file, bench) as live:
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
         yield live

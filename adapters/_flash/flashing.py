@@ -33,7 +33,7 @@ def until_flashed(name: str, bench: Bench, power: str | None, attempts: int, att
 
     Raises RigError, with what each attempt came to, when none succeeds: then a person must look.
     """
-    supply = bench.ports[power] if power is not None else None
+    supply = bench.ports.get(power or "")
     mark, failed = bench.memory / f"{name}-interrupted.json", list[str]()
     if mark.is_file():
         bench.tell(f"flash: the last flashing did not end ({mark.read_text(encoding='utf-8').strip()}); starting again")

@@ -29,6 +29,7 @@ from harness.errors import BadInput, Fault
 from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.paths import SUITES
+from harness.ports import Bench
 from harness.vehicle.bus_view import Network
 from harness.vehicle.vehicle import Vehicle
 
@@ -216,7 +217,9 @@ def fresh(submission: Path) -> Iterator[Vehicle]:
     loaded = submissions.load(file, artefacts=False)
     with tempfile.TemporaryDirectory(prefix="shipei-sweep-") as name:
         folder = Path(name)
-        with rig.opened(rig.locate("sim"), plans.item_of(loaded, file.parent), folder, folder) as ports:
+        item = plans.item_of(loaded, file.parent)
+        bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
+        with rig.opened(rig.locate("sim"), bench) as ports:
             networks = {n: Network(n, ports[n], b, file.parent) for n, b in loaded.interface.buses.items()}
             vehicle = Vehicle(networks, ports["console"], ports["power"], loaded.interface)
             for net in networks.values():

@@ -3,15 +3,16 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import plan
 from harness.commissioning.loopback import Loop, measure
-from harness.errors import BadInput, Fault
+from harness.errors import BadInput
 from harness.inputs import rig
 from harness.inputs import submission as submissions
+from harness.inputs.rig import Opening
 from harness.model import Item, Rig
 from harness.paths import memory_of_rig
 from harness.ports import ERROR, TX, Bench, CanBus, Clock, Console, Power
@@ -31,6 +32,20 @@ class Found:
 
     def say(self, name: str, ok: bool, says: str) -> None:
         self.rows[name].update(ok=ok, says=says)
+
+    def opening(self, flash: bool) -> Opening:
+        """Every port that opens or does not is a row; one that would put the image on the device stays closed unless that is wanted."""
+        changes = "it would put the image on the device; --flash does"
+        return Opening(
+            opened=self.opened,
+            left=lambda name, why: self.say(name, True, f"not opened: {why}"),
+            failed=lambda name, error: self.say(name, False, str(error).removeprefix(f"port {name}: ")),
+            stays=lambda recipe: changes if getattr(recipe, "changes_device", False) and not flash else "",
+        )
+
+    def opened(self, name: str, port: Any) -> None:
+        about = getattr(port, "about", "")
+        self.say(name, True, f"open, exact to {port.uncertainty_ns / 1e6:g} ms" + (f"; {about}" if about else ""))
 
     @property
     def ok(self) -> bool:
@@ -62,35 +77,13 @@ def check(
             memory=memory_of_rig(loaded.name),
             tell=watch,
         )
-        ports = open_all(rig_file, bench, stack, found, flash)
+        ports = stack.enter_context(rig.opened(rig_file, bench, found.opening(flash)))
         if found.ok and submission is not None:
             found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
             found.say("device", *heard(ports, ready_s(submission)))
         if long:
             found.loops = loops(loaded, ports, found, watch)
     return found
-
-
-def open_all(rig_file: Path, bench: Bench, stack: ExitStack, found: Found, flash: bool) -> Mapping[str, Any]:
-    """Every port that can be opened; one that stands on a port that did not open is not tried."""
-    ports: dict[str, Any] = {}
-    for name, recipe in rig.recipes(rig_file).items():
-        if rig.stays_closed(name, recipe, bench.item):
-            found.say(name, True, "not opened: the item does not speak a bus of this name")
-        elif getattr(recipe, "changes_device", False) and not flash:
-            found.say(name, True, "not opened: it would put the image on the device; --flash does")
-        else:
-            try:
-                ports[name] = stack.enter_context(recipe.open(name, replace(bench, ports=ports)))
-                port = ports[name]
-                about = getattr(port, "about", "")
-                says = f"open, exact to {port.uncertainty_ns / 1e6:g} ms" + (f"; {about}" if about else "")
-                found.say(name, True, says)
-            except KeyError as error:
-                found.say(name, False, f"it stands on port {error}, which is not open")
-            except (Fault, OSError) as error:
-                found.say(name, False, str(error).removeprefix(f"port {name}: "))
-    return ports
 
 
 def ready_s(submission: Path) -> float:

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +13,8 @@ from harness.documents import Document, meant
 from harness.driving.closed_loop import LOOPS
 from harness.errors import BadInput, RigError
 from harness.model import Item, Rig
-from harness.paths import RIGS, memory_of_rig
-from harness.ports import Bench, LeaseRecipe, Recipe
+from harness.paths import RIGS
+from harness.ports import OR_NOTHING, Bench, LeaseRecipe, Recipe
 
 
 def locate(given: str) -> Path:
@@ -33,14 +34,35 @@ def load(file: Path) -> Rig:
     document = documents.read(file)
     rig = documents.load(Rig, document)
     if rig is not None:
-        for name in rig.ports:
-            recipe(document, ("ports", name))
+        found = {name: recipe(document, ("ports", name)) for name in rig.ports}
+        stand(document, found)
         if rig.lease is not None:
             recipe(document, ("lease",))
         check(document, rig, file)
     if document.mistakes or rig is None:
         raise BadInput(document.mistakes)
     return rig
+
+
+def stand(document: Document, recipes: Mapping[str, Recipe | None]) -> None:
+    """What stands on another port finds it, above itself, and it is one that can carry it."""
+    above: list[str] = []
+    for name, one in recipes.items():
+        for field, kinds in (one.stands_on() if one is not None and hasattr(one, "stands_on") else {}).items():
+            other = getattr(one, field)
+            where = ("ports", name, *((field,) if field in document.data["ports"][name] else ()))
+            if other is None or (OR_NOTHING in kinds and len(where) == 2 and other not in recipes):
+                continue
+            if other not in recipes:
+                why = f"{field}: there is no port {other!r}{meant(other, recipes)}"
+            elif other not in above:
+                why = f"{field}: {other} opens after {name}; ports open from top to bottom, so {other} goes above it"
+            elif not set(getattr(recipes[other], "opens", kinds)) & set(kinds):
+                why = f"{field}: {name} stands on a {' or a '.join(k for k in kinds if k != OR_NOTHING)}, and {other} is none"
+            else:
+                continue
+            document.mistake(where, why)
+        above.append(name)
 
 
 def check(document: Document, rig: Rig, file: Path) -> None:
@@ -115,31 +137,53 @@ def stays_closed(name: str, recipe: Recipe, item: Item) -> bool:
     return bool(getattr(recipe, "is_bus", False)) and name not in item.interface.buses
 
 
-@contextmanager
-def opened(
-    rig_file: Path,
-    item: Item,
-    work: Path,
-    evidence: Path,
-    watch: Callable[[str, Any], None] = lambda name, port: None,
-    tell: Callable[[str], None] = lambda what: None,
-) -> Iterator[Mapping[str, Any]]:
-    """Open every port top to bottom, telling `watch` of each, and `tell` of what takes long; close them in reverse, always.
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """Who is told of each port as it opens: `left` of one that stays closed, and why; `failed` of one that does not open."""
 
-    Raises RigError, naming the port, when one does not open.
+    opened: Callable[[str, Any], None] = lambda name, port: None
+    left: Callable[[str, str], None] = lambda name, why: None
+    failed: Callable[[str, RigError], None] | None = None  # without it, the first that does not open is raised
+    stays: Callable[[Recipe], str] = lambda recipe: ""  # why one stays closed, in words
+
+
+EACH = Opening()
+
+
+@contextmanager
+def opened(rig_file: Path, bench: Bench, told: Opening = EACH) -> Iterator[Mapping[str, Any]]:
+    """Open every port of a rig that has been checked, top to bottom; close them in reverse, always.
+
+    A bus that the item does not speak stays closed, and what stands on a port that did not open is not tried. Raises RigError, naming
+    the port, when one does not open and nobody is told of that.
     """
     ports: dict[str, Any] = {}
-    memory = memory_of_rig(load(rig_file).name)
     with ExitStack() as stack:
         for name, one in recipes(rig_file).items():
-            if stays_closed(name, one, item):
-                continue
-            bench = Bench(item=item, work=work, evidence=evidence, ports=ports, memory=memory, tell=tell, loops=LOOPS)
-            try:
-                ports[name] = stack.enter_context(one.open(name, bench))
-                watch(name, ports[name])
-            except OSError as error:
-                raise RigError(f"port {name} did not open: {error}") from error
-            except RigError as error:
-                raise RigError(f"port {name}: {str(error).removeprefix(f'port {name}: ')}") from error
+            if stays_closed(name, one, bench.item):
+                told.left(name, "the item does not speak a bus of this name")
+            elif why := told.stays(one):
+                told.left(name, why)
+            else:
+                try:
+                    ports[name] = entered(stack, name, one, replace(bench, ports=ports, loops=LOOPS))
+                    told.opened(name, ports[name])
+                except RigError as error:
+                    if told.failed is None:
+                        raise
+                    told.failed(name, error)
         yield ports
+
+
+def entered(stack: ExitStack, name: str, one: Recipe, bench: Bench) -> Any:
+    """Open one port. Raises RigError, naming it, when it does not open."""
+    for field, kinds in (one.stands_on() if hasattr(one, "stands_on") else {}).items():
+        other = getattr(one, field)
+        if other is not None and other not in bench.ports and OR_NOTHING not in kinds:
+            raise RigError(f"port {name}: it stands on port {other!r}, which is not open")
+    try:
+        return stack.enter_context(one.open(name, bench))
+    except OSError as error:
+        raise RigError(f"port {name} did not open: {error}") from error
+    except RigError as error:
+        raise RigError(f"port {name}: {str(error).removeprefix(f'port {name}: ')}") from error

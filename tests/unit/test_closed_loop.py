@@ -19,7 +19,7 @@ from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.model import Event
 from harness.paths import SUITES
-from harness.ports import TX
+from harness.ports import TX, Bench
 from harness.vehicle.bus_view import Network
 from harness.vehicle.vehicle import Vehicle
 from reports import drives
@@ -35,7 +35,8 @@ def vehicle(tmp_path_factory):
     file = submissions.locate(build.build(folder / "submission", ecu="driving_assistance-a"))
     submission = submissions.load(file)
     item = plan.item_of(submission, file.parent)
-    with rig.opened(rig.locate("sim"), item, folder, folder) as ports:
+    bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
+    with rig.opened(rig.locate("sim"), bench) as ports:
         networks = {n: Network(n, ports[n], b, file.parent) for n, b in submission.interface.buses.items()}
         live = Vehicle(networks, ports["console"], ports["power"], submission.interface)
         for net in networks.values():

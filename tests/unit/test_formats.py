@@ -205,6 +205,42 @@ def test_a_mistake_in_a_rig(folder, tmp_path, old, new, said):
     assert re.search(said, mistakes(plan.make, folder, file))
 
 
+HUB = (RIGS / "hub.yaml").read_text()
+POWER = '  power: {use: "adapters.program:ProgramTarget", on: hub}\n'
+FLASH = '  flash: {use: "adapters.flash_preflashed:Preflashed", on: diag}\n'
+DIAG = '  diag: {use: "adapters.uds:UdsOverCan"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HUB.replace("SerialConsole\", on: power", "SerialConsole\", on: pover"), r"hub.yaml:12: on: there is no port 'pover' \(did you mean 'power'"),
+        (HUB.replace("shipei_hub, on: hub", "shipei_hub, on: hb"), r"hub.yaml:9: on: there is no port 'hb' \(did you mean 'hub'.*\n.*hub.yaml:10: on"),
+        (HUB.replace(POWER, "") + POWER, r"on: power opens after console; ports open from top to bottom, so power goes above it"),
+        (HUB.replace("SerialConsole\", on: power", "SerialConsole\", on: body"), r"on: console stands on a terminal, and body is none"),
+        (HUB.replace(POWER, POWER.replace("hub}", "body}")), r"hub.yaml:11: on: power stands on a hub, and body is none"),
+        (HUB + FLASH, r"on: there is no port 'diag'"),
+        (HUB + FLASH + DIAG, r"on: diag opens after flash"),
+        (HUB + DIAG + FLASH.replace("on: diag", "on: diag, power: pwr"), r"power: there is no port 'pwr' \(did you mean 'power'"),
+        (HUB.replace("  hub: {", "  hub2: {"), r"on: there is no port 'hub' \(did you mean 'hub2'"),
+    ],
+)  # fmt: skip
+def test_a_port_that_stands_on_none_of_the_rigs(tmp_path, text, said):
+    assert text != HUB
+    file = tmp_path / "hub.yaml"
+    file.write_text(text)
+    assert re.search(said, mistakes(rig.load, file))
+
+
+@pytest.mark.parametrize(
+    "text", [HUB, HUB + DIAG + FLASH, HUB.replace(POWER, "").replace("on: power", "url: /dev/ttyS0") + DIAG + FLASH]
+)
+def test_a_supply_that_nobody_names_may_be_missing(tmp_path, text):
+    file = tmp_path / "hub.yaml"
+    file.write_text(text)
+    assert rig.load(file)
+
+
 def test_unknown_rig_and_profile_names():
     assert "unknown rig 'smi' (did you mean 'sim'?)" in mistakes(rig.locate, "smi")
     assert "unknown profile 'cockpit-1.1' (did you mean 'cockpit-1.0'?)" in mistakes(suite.profile_file, "cockpit-1.1")
