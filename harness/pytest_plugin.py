@@ -1,67 +1,28 @@
-"""The one place where pytest and the harness meet: choose the planned tests, give them ports, write down what happens."""
+"""Where pytest and the harness meet: choose the planned tests, write down what happens (what a test is given: harness.fixtures)."""
 
-import math
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from harness import attribution, documents, judge, plan, record
+from harness import attribution, documents, fixtures, judge, plan, record
 from harness.bench import claim
-from harness.bench.logged import LoggedPower
-from harness.driving import drive as driving
-from harness.driving.drive import Drive
-from harness.driving.scenario import Scenario, cases, catalogue
-from harness.errors import BadInput, RigError, SuiteError
+from harness.errors import BadInput, RigError
+from harness.fixtures import PLANNED, RUN, Run
 from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.inputs.suite import profile_file
-from harness.model import Event, Interface, Outcome, Plan, PlannedRequirement, Submission, Value
-from harness.paths import SUITES, memory_of_rig
-from harness.ports import Bench, Hosted, Identified, Power, Replayed
+from harness.model import Event, Outcome, PlannedRequirement
+from harness.paths import SUITES
 from harness.record import Recorder
-from harness.vehicle import identity
-from harness.vehicle.bus_view import Network
-from harness.vehicle.diagnostics import DEFAULT, Tester
-from harness.vehicle.programmer import Programmer
-from harness.vehicle.vehicle import Vehicle
-
-SETTLE_S = 0.5
 
 
-@dataclass
-class Run:
-    """What one pytest session certifies, and where it writes."""
-
-    plan: Plan
-    submission: Submission
-    folder: Path  # of the submission
-    rig_file: Path
-    record_folder: Path
-    recorder: Recorder
-    test: str | None = None
-    requirement: str | None = None
-    vehicle: Vehicle | None = None
-    ready: bool = False  # the device was, at least once
-
-    def write(self, what: str, **fields: Any) -> None:
-        self.recorder.write(what, requirement=self.requirement, test=self.test, **fields)
-
-
-RUN = pytest.StashKey[Run]()
-PLANNED = pytest.StashKey[PlannedRequirement]()
-MEASURED = pytest.StashKey[list[Event]]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.register(fixtures)
     group = parser.getgroup("shipei")
     group.addoption("--rig", help="the bench to run on: sim, hub, or a rig file")
     group.addoption("--submission", type=Path, help="the submission's folder or submission.yaml")
@@ -139,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         planned = by_test.get(name_of(item))
         if planned is not None:
-            item.stash[PLANNED], item.stash[MEASURED] = planned, []
+            item.stash[PLANNED] = planned
             chosen.append(item)
         elif item in ours:
             left.append(item)
@@ -173,169 +134,6 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"shipei: {run.plan.combination} on {run.plan.rig}, record in {run.record_folder}" if run else None
 
 
-# ---------------------------------------------------------------- what a test is given
-
-
-@pytest.fixture(scope="session")
-def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
-    """The rig's live ports, by the names in its file; opened once, closed in reverse."""
-    run = pytestconfig.stash[RUN]
-    item = plan.item_of(run.submission, run.folder)
-
-    def tell(what: str) -> None:
-        run.recorder.write("opening", why=what)
-
-    bench = Bench(
-        item=item,
-        work=tmp_path_factory.mktemp("work"),
-        evidence=run.record_folder,
-        ports={},
-        memory=memory_of_rig(run.plan.rig),
-        tell=tell,
-    )
-    with rig.opened(run.rig_file, bench) as live:
-        for name, port in live.items():
-            run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
-        yield live
-        said = [line.text for line in live["console"].lines()] if "console" in live else []
-        for why in identity.contradictions(run.plan.combination, said, ready=run.ready and "console" in live):
-            run.recorder.write("fault", why=why)
-        for port in live.values():
-            if isinstance(port, Power):
-                note_fault(run, port)
-
-
-def arrival(port: Any) -> dict[str, Value] | None:
-    """How the image arrived, where this port knows."""
-    if not isinstance(port, Identified):
-        return None
-    found: dict[str, Value] = {"image_arrived": port.arrival.how}
-    digests = {f"image_sha256:{role}": digest for role, digest in port.arrival.parts.items()}
-    return found | (digests or {"image_sha256": port.arrival.sha256})
-
-
-@pytest.fixture(scope="session")
-def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
-    """The vehicle, its restbus running and the device switched on and ready.
-
-    Raises DeviceError when the device does not get ready.
-    """
-    run = pytestconfig.stash[RUN]
-    networks = {
-        name: Network(name, ports[name], bus, run.folder) for name, bus in run.submission.interface.buses.items()
-    }
-    power = LoggedPower(ports["power"], run.write) if "power" in ports else None
-    vehicle = Vehicle(networks, ports.get("console"), power, run.submission.interface, run.write)
-    run.vehicle = vehicle
-    for net in networks.values():
-        net.start()
-    vehicle.time_ns = vehicle.on_ns = power.on() if power else begin(run, ports, networks)
-    wait_ready(vehicle, run.plan.ready_s)
-    run.ready = True
-    return vehicle
-
-
-def begin(run: Run, ports: Mapping[str, Any], networks: Mapping[str, Network]) -> int:
-    """Where a rig without a switchable supply begins; written down, so that it can be replayed."""
-    replayed = [p.replay_from("") for p in ports.values() if isinstance(p, Replayed)]
-    time_ns = replayed[0] if replayed else max(net.bus.now_ns() for net in networks.values())
-    run.recorder.write("called", port="clock", call="begin", time_ns=time_ns)
-    return time_ns
-
-
-def wait_ready(vehicle: Vehicle, within_s: float) -> None:
-    """By the ready line after power-on; where nobody reads a console, by the first diagnostic answer, else the first frame."""
-    console, diagnostics = vehicle.interface.console, vehicle.interface.diagnostics
-    if console is not None and vehicle.console_port is not None and vehicle.power_port is not None:
-        vehicle.ready(within_s=within_s)
-    elif diagnostics is not None:
-        Tester(vehicle, diagnostics).answers(within_s=within_s)
-    else:
-        vehicle.time_ns = vehicle.first_frame(next(iter(vehicle.networks)), after_ns=vehicle.time_ns, within_s=within_s)
-
-
-@pytest.fixture
-def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicle]:
-    """The vehicle with everything at its start value; after a fresh power cycle where the test is marked so."""
-    run, ports = request.config.stash[RUN], request.getfixturevalue("ports")
-    replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
-    powered.time_ns = replayed[0] if replayed else powered.now_ns()
-    run.write("started", time_ns=powered.time_ns)
-    if request.node.get_closest_marker("fresh"):
-        powered.power_cycle()
-        wait_ready(powered, run.plan.ready_s)
-    yield powered
-    powered.restore()
-    powered.pass_time(SETTLE_S)
-    if health(run, powered, provoked=bool(request.node.get_closest_marker("provokes"))) > judge.MOST_STALL_MS:
-        powered.pass_time(SETTLE_S)  # what that did to the device is none of the next test's
-
-
-@pytest.fixture
-def parameters(request: pytest.FixtureRequest) -> SimpleNamespace:
-    """The requirement's parameters, with the submission's declared figures in place of defaults."""
-    return SimpleNamespace(**request.node.stash[PLANNED].requirement.parameters)
-
-
-@pytest.fixture
-def scenarios(request: pytest.FixtureRequest) -> Mapping[str, tuple[Scenario, ...]]:
-    """The cases of every scenario that lies beside the suite, by the scenario's id."""
-    found = catalogue(request.node.path.parent / "scenarios.yaml")
-    return {name: cases(scenario) for name, scenario in found.items()}
-
-
-@pytest.fixture
-def drive(vehicle: Vehicle) -> Callable[[Scenario], Drive]:
-    """drive(case): drive a case of a scenario to its end, the device in the loop."""
-    return partial(driving.drive, vehicle)
-
-
-@pytest.fixture
-def interface(pytestconfig: pytest.Config) -> Interface:
-    """What the submission says that the device speaks."""
-    return pytestconfig.stash[RUN].submission.interface
-
-
-@pytest.fixture
-def tester(vehicle: Vehicle, interface: Interface) -> Iterator[Tester]:
-    """A diagnostic tester; before and after, the device is in its default session."""
-    if interface.diagnostics is None:
-        raise SuiteError("the submission says nothing of diagnostics: interface.diagnostics")
-    found = Tester(vehicle, interface.diagnostics)
-    found.enter(DEFAULT)
-    yield found
-    found.attempt(bytes([0x10, DEFAULT]), within_s=found.silent_s)
-
-
-@pytest.fixture
-def programmer(pytestconfig: pytest.Config, tester: Tester) -> Iterator[Programmer]:
-    """Programs the device; afterwards the software that is claimed runs again."""
-    run, flashing = pytestconfig.stash[RUN], tester.told.flashing
-    packages = flashing.packages if flashing else ()
-    found = Programmer(tester, {p.kind: (run.folder / p.path).read_bytes() for p in packages})
-    yield found
-    found.restore()
-
-
-@pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """measure(name, value, **context): record one value of a measure that the requirement declares."""
-    run, planned = request.config.stash[RUN], request.node.stash[PLANNED]
-    units = {m.name: m.unit for m in planned.requirement.measures}
-
-    def write(name: str, value: float, **context: Value) -> None:
-        if name not in units:
-            raise SuiteError(f"{planned.requirement.id} has no measure {name!r}; it has {', '.join(units)}")
-        if not math.isfinite(value):
-            raise SuiteError(f"{name} is {value}: not a number that can be judged")
-        live = request.node.funcargs.get("vehicle")
-        time_ns = live.time_ns if isinstance(live, Vehicle) else None
-        run.write("measured", time_ns=time_ns, name=name, unit=units[name], value=float(value), context=context)
-        request.node.stash[MEASURED].append(Event(what="measured", name=name, value=float(value), context=context))
-
-    return write
-
-
 # ---------------------------------------------------------------- what is written about a test
 
 
@@ -344,7 +142,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     run, planned = item.config.stash.get(RUN, None), item.stash.get(PLANNED, None)
     if run is None or planned is None:
         return (yield)
-    run.test, run.requirement = name_of(item), planned.requirement.id
+    run.test, run.requirement, run.events = name_of(item), planned.requirement.id, []
     try:
         return (yield)
     finally:
@@ -366,66 +164,15 @@ def pytest_runtest_makereport(
             vars(report).pop("wasxfail", None)
             report.outcome, report.longrepr = "failed", "a certification test neither skips nor expects to fail"
     elif report.when == "call":
-        show_limits(planned, item.stash[MEASURED], report)
+        show(run, planned, report)
     elif report.when == "teardown":
         run.write("ended")
     return report
 
 
-def show_limits(planned: PlannedRequirement, measured: list[Event], report: pytest.TestReport) -> None:
-    """For the eye of whoever runs pytest by hand; the verdict comes from the judge alone."""
-    limits = {m.name: m for m in planned.requirement.measures}
-    held = [judge.against_limits(limits[e.name or ""], e, Counter(), 0.0) for e in measured]
-    problems = [judge.in_words(m) for m in held if m.outcome is not Outcome.PASS]
-    times = Counter(e.name for e in measured)
-    problems += [
-        f"{m.name} was measured {times[m.name]} times; {m.at_least} are required"
-        for m in limits.values()
-        if times[m.name] < m.at_least
-    ]
-    if problems:
-        report.outcome, report.longrepr = "failed", "\n".join([planned.requirement.en, *problems])
-
-
-def health(run: Run, live: Vehicle, *, provoked: bool) -> float:
-    """After every test: no lost frame, no error, every controller active (unless provoked), the device alive or dead by itself.
-
-    Return how long the host held a bus or the item up meanwhile, in ms.
-    """
-    longest_ns = 0
-    kept_waiting_ns = live.power_port.stall_ns() if isinstance(live.power_port, Hosted) else 0
-    for name, net in live.networks.items():
-        found = net.bus.health()
-        stall_ns = max(found.stall_ns, kept_waiting_ns)
-        longest_ns = max(longest_ns, stall_ns)
-        run.write(
-            "clock",
-            port="bus",
-            name=name,
-            uncertainty_ns=net.bus.uncertainty_ns + stall_ns + found.clock_ns,
-            context={"drift_ppm": found.drift_ppm, "stall_ms": stall_ns / 1e6},
-        )
-        if found.lost:
-            run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")
-        if (found.errors or found.state != "active") and not provoked:
-            run.write(
-                "health", port=name, why=f"{name}: the bench's controller is {found.state}, {found.errors} error frames"
-            )
-    for role, port in (("console", live.console_port), ("power", live.power_port)):
-        if port is not None:
-            run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
-    trouble = live.console_port.trouble() if live.console_port is not None else ""
-    if trouble:
-        run.write("health", port="console", why=trouble)
-    if live.power_port is not None:
-        note_fault(run, live.power_port)
-    return longest_ns / 1e6
-
-
-def note_fault(run: Run, power: Power) -> None:
-    """A device that died by another hand is a fault of the run, whatever its silence looked like in a test."""
-    try:
-        power.check()
-    except RigError as error:
-        run.write("health", port="power", why=str(error))
-        run.recorder.write("fault", why=str(error))
+def show(run: Run, planned: PlannedRequirement, report: pytest.TestReport) -> None:
+    """For the eye of whoever runs pytest by hand: what the judge would say of this test so far."""
+    ended = Event(what="ended", requirement=run.requirement, test=run.test)
+    judged = judge.one(replace(planned, tests=(run.test or "",)), [*run.events, ended], run.plan, hears=True)
+    if judged.outcome is not Outcome.PASS:
+        report.outcome, report.longrepr = "failed", f"{planned.requirement.en}\n{judged.reason}"

@@ -22,11 +22,12 @@ class Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._stream = (folder / EVENTS).open("a", encoding="utf-8")
 
-    def write(self, what: str, **fields: Any) -> None:
-        """One event of harness.model.Event; fields that are None are left out."""
-        event = {"what": what, **{k: v for k, v in fields.items() if v is not None}}
-        self._stream.write(json.dumps(event, ensure_ascii=False, allow_nan=True) + "\n")
+    def write(self, what: Any, **fields: Any) -> Event:
+        """Write one event down, and return it; fields that are None are left out."""
+        said = {k: v for k, v in fields.items() if v is not None}
+        self._stream.write(json.dumps({"what": what, **said}, ensure_ascii=False, allow_nan=True) + "\n")
         self._stream.flush()
+        return Event(what=what, **said)
 
     def close(self) -> None:
         self._stream.close()

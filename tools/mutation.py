@@ -36,7 +36,7 @@ VERDICT_MODULES = tuple(
     for folder, names in {
         "adapters": "can_simulated simulation",
         "adapters/_process": "stepper",
-        "harness": "attribution certify console documents judge marks model plan ports pytest_plugin record run verdicts",
+        "harness": "attribution bring_up certify console documents fixtures judge marks model plan ports pytest_plugin record run verdicts",
         "harness/bench": "logged",
         "harness/can": "decode e2e encode frames trace vss",
         "harness/driving": "closed_loop drive plant scenario sensors",

@@ -20,6 +20,7 @@ from typing import Any
 
 from harness import documents
 from harness import plan as plans
+from harness.bring_up import SETTLE_S, around, switch_on
 from harness.documents import meant
 from harness.driving import drive as driving
 from harness.driving.closed_loop import BRAKES
@@ -30,7 +31,6 @@ from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.paths import SUITES
 from harness.ports import Bench
-from harness.vehicle.bus_view import Network
 from harness.vehicle.vehicle import Vehicle
 
 AXES: Mapping[str, tuple[str, tuple[float, float, int], str]] = {  # name -> field, (from, to, points), unit
@@ -46,7 +46,7 @@ AXES: Mapping[str, tuple[str, tuple[float, float, int], str]] = {  # name -> fie
     "brake_delay": ("actuators.delay_s", (0.05, 0.4, 8), "s"),
 }
 CLOSER = 5  # halvings of the grid's step on the way to the boundary
-READY_S, SETTLE_S = 30.0, 0.5
+READY_S = 30.0
 MOST_POINTS = 20_000
 WARNINGS = ("Vehicle.ADAS.FCW.IsOptical", "Vehicle.ADAS.FCW.IsAcoustic", "Vehicle.ADAS.FCW.IsHaptic")
 
@@ -220,13 +220,8 @@ def fresh(submission: Path) -> Iterator[Vehicle]:
         item = plans.item_of(loaded, file.parent)
         bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
         with rig.opened(rig.locate("sim"), bench) as ports:
-            networks = {n: Network(n, ports[n], b, file.parent) for n, b in loaded.interface.buses.items()}
-            vehicle = Vehicle(networks, ports["console"], ports["power"], loaded.interface)
-            for net in networks.values():
-                net.start()
-            vehicle.time_ns = ports["power"].on()
-            if loaded.interface.console is not None:
-                vehicle.console_line(loaded.interface.console.ready, within_s=READY_S)
+            vehicle = around(ports, loaded.interface, file.parent)
+            switch_on(vehicle, ports, READY_S)
             vehicle.pass_time(SETTLE_S)
             yield vehicle
 

@@ -18,7 +18,18 @@ FLOORS = (  # of harness/, the lowest first: what stands on one imports from it 
     ("driving",),
     ("inputs",),
     ("bench",),
-    ("attribution", "certificate", "compare", "judge_log", "plan", "pytest_plugin", "rejudge", "run"),
+    (
+        "attribution",
+        "bring_up",
+        "certificate",
+        "compare",
+        "fixtures",
+        "judge_log",
+        "plan",
+        "pytest_plugin",
+        "rejudge",
+        "run",
+    ),
     ("commissioning",),
     ("certify",),
     ("batch",),
@@ -152,8 +163,9 @@ def test_the_model_and_the_judge_import_nothing_else_of_ours(name, may):
 
 def test_only_the_plugin_and_the_marks_import_pytest():
     assert {p.name for f in ("harness", "adapters", "reports") for p in sources(f) if "pytest" in imports(p)} == {
-        "pytest_plugin.py",
+        "fixtures.py",
         "marks.py",
+        "pytest_plugin.py",
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.replay import ReplayedBus
 from harness import documents, plan
+from harness.bring_up import around, switch_on
 from harness.driving import closed_loop
 from harness.driving import drive as driving
 from harness.driving.drive import Drive
@@ -20,7 +21,6 @@ from harness.inputs import submission as submissions
 from harness.model import Event
 from harness.paths import SUITES
 from harness.ports import TX, Bench
-from harness.vehicle.bus_view import Network
 from harness.vehicle.vehicle import Vehicle
 from reports import drives
 from reports.evidence import what_of
@@ -37,12 +37,8 @@ def vehicle(tmp_path_factory):
     item = plan.item_of(submission, file.parent)
     bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
     with rig.opened(rig.locate("sim"), bench) as ports:
-        networks = {n: Network(n, ports[n], b, file.parent) for n, b in submission.interface.buses.items()}
-        live = Vehicle(networks, ports["console"], ports["power"], submission.interface)
-        for net in networks.values():
-            net.start()
-        live.time_ns = ports["power"].on()
-        live.console_line(submission.interface.console.ready, within_s=5.0)
+        live = around(ports, submission.interface, file.parent)
+        switch_on(live, ports, 5.0)
         live.pass_time(0.5)
         yield live
 
