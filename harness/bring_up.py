@@ -1,11 +1,10 @@
 """Bring a device up: the vehicle around a rig's open ports, its restbus running, the device switched on and ready."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from harness.bench.logged import LoggedPower
-from harness.model import Interface
+from harness.inputs.submission import Submitted
 from harness.ports import Replayed
 from harness.vehicle.bus_view import Network
 from harness.vehicle.diagnostics import Tester
@@ -16,11 +15,13 @@ SETTLE_S = 0.5  # until what was set, or went back, has reached everything
 Note = Callable[..., None]  # one event, written down
 
 
-def around(
-    ports: Mapping[str, Any], interface: Interface, folder: Path, note: Note = lambda what, **fields: None
-) -> Vehicle:
-    """Return the vehicle around a device that is still off. `folder` is the submission's; `note` writes down what is done to it."""
-    networks = {name: Network(name, ports[name], bus, folder) for name, bus in interface.buses.items()}
+def around(ports: Mapping[str, Any], submitted: Submitted, note: Note = lambda what, **fields: None) -> Vehicle:
+    """Return the vehicle around a device that is still off; `note` writes down what is done to it."""
+    interface = submitted.submission.interface
+    networks = {
+        name: Network(name, ports[name], bus, submitted.codecs[name], submitted.maps[name])
+        for name, bus in interface.buses.items()
+    }
     power = LoggedPower(ports["power"], note) if "power" in ports else None
     return Vehicle(networks, ports.get("console"), power, interface, note)
 

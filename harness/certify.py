@@ -9,12 +9,14 @@ from harness import certificate, compare, record, verdicts
 from harness import plan as plans
 from harness.bench import claim
 from harness.bench.claim import Hold
-from harness.commissioning import golden as qualify
+from harness.commissioning import golden
 from harness.compare import Comparison
 from harness.inputs import rig
+from harness.inputs.inputs import taken
+from harness.inputs.rig import RigFile
 from harness.inputs.suite import profile_file
 from harness.model import Decision, Event, Plan, Verdict
-from harness.run import GoldenCheck, Watch, new_folder, run
+from harness.run import Watch, new_folder, run
 from harness.verdicts import CERTIFICATE, RECORD
 
 
@@ -27,14 +29,6 @@ class Certified:
     verdict: Verdict
     certificate: Path | None
     compared: Comparison | None = None
-
-
-def make_plan(
-    submission: Path, rig_name: str, profile: str | None = None, only: str | None = None
-) -> tuple[Plan, Path]:
-    """The plan and the rig's file."""
-    rig_file = rig.locate(rig_name)
-    return plans.make(submission, rig_file, profile_file(profile) if profile else None, only), rig_file
 
 
 def folder_name(plan: Plan) -> str:
@@ -53,11 +47,12 @@ def certify(
 ) -> Certified:
     """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong, and RigError
     when the bench is not free within `wait_s`."""
-    plan, rig_file = make_plan(submission, rig_name, profile)
-    certificate.check_key(plan, key)
-    with bench(rig_file, str(plan.combination), wait_s, watch) as (hold, golden):
-        folder = new_folder(runs, folder_name(plan))
-        run(plan, submission, rig_file, folder / RECORD, watch, hold, golden)
+    with taken(submission, rig.locate(rig_name), profile_file(profile) if profile else None) as given:
+        plan = plans.make(given)
+        certificate.check_key(plan, key)
+        with bench(given.rig, str(plan.combination), wait_s, watch) as hold:
+            folder = new_folder(runs, folder_name(plan))
+            run(plan, given, folder / RECORD, watch, hold)
     return replace(decide(folder, key), compared=compare.against_last(folder, runs))
 
 
@@ -72,12 +67,12 @@ def decide(folder: Path, key: Path | None = None) -> Certified:
 
 
 @contextmanager
-def bench(rig_file: Path, what: str, wait_s: float, watch: Watch) -> Iterator[tuple[Hold, GoldenCheck | None]]:
-    """The rig for oneself, if it is qualified; and its golden check, if it has one."""
-    loaded = rig.load(rig_file)
-    qualify.must_be_qualified(loaded, rig_file)
-    with claim.held(loaded, rig_file, what, wait_s=wait_s, tell=watch) as hold:
-        yield hold, qualify.golden_check(loaded, rig_file, hold, watch)
+def bench(rig: RigFile, what: str, wait_s: float, watch: Watch) -> Iterator[Hold]:
+    """The rig for oneself, if it is qualified; with its golden check, if it has one."""
+    golden.must_be_qualified(rig)
+    with claim.held(rig, what, wait_s=wait_s, tell=watch) as hold:
+        hold.golden = golden.golden_check(rig, hold, watch)
+        yield hold
 
 
 def opened(folder: Path) -> tuple[Event, ...]:

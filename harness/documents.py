@@ -6,6 +6,7 @@ Plain data only: no anchors, no tags, no duplicate keys, limited in size and dep
 import dataclasses
 import difflib
 import functools
+import hashlib
 import json
 import types
 import typing
@@ -28,8 +29,8 @@ SCALARS = {"str", "int", "float", "bool", "null"}
 class Document:
     """Plain data, and the line on which each piece of it stands."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
+    def __init__(self, file: str, text: str, sha256: str = "") -> None:
+        self.file, self.sha256 = file, sha256  # the digest of the bytes that were read, where they came from a file
         self.lines: dict[Path_, int] = {}
         self.mistakes: list[str] = []
         self.data = self._parse(text)
@@ -50,7 +51,7 @@ class Document:
     def part(self, path: Path_, data: Any) -> "Document":
         """What stands at a path as a document of its own; its mistakes are this one's."""
         part = Document.__new__(Document)
-        part.file, part.mistakes, part.data = self.file, self.mistakes, data
+        part.file, part.sha256, part.mistakes, part.data = self.file, self.sha256, self.mistakes, data
         part.lines = {k[len(path) :]: v for k, v in self.lines.items() if k[: len(path)] == path}
         return part
 
@@ -114,7 +115,7 @@ def read(file: Path, *, name: str | None = None) -> Document:
             raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise BadInput(f"{shown}:1: larger than {MAX_BYTES} bytes")
-        return Document(shown, raw.decode("utf-8-sig"))
+        return Document(shown, raw.decode("utf-8-sig"), hashlib.sha256(raw).hexdigest())
     except FileNotFoundError:
         raise BadInput(f"{shown}: no such file{near_file(file)}") from None
     except OSError as error:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from harness import judge, plan
+from harness import judge
 from harness.bring_up import SETTLE_S, around, switch_on, wait_ready
 from harness.driving import drive as driving
 from harness.driving.drive import Drive
 from harness.driving.scenario import Scenario, cases, catalogue
 from harness.errors import RigError, SuiteError
 from harness.inputs import rig
-from harness.model import Event, Interface, Plan, PlannedRequirement, Submission, Value
+from harness.inputs.rig import RigFile
+from harness.inputs.submission import Submitted
+from harness.model import Event, Interface, Plan, PlannedRequirement, Value
 from harness.paths import memory_of_rig
 from harness.ports import Bench, Hosted, Identified, Power, Replayed
 from harness.record import Recorder
@@ -32,9 +34,8 @@ class Run:
     """What one pytest session certifies, and where it writes."""
 
     plan: Plan
-    submission: Submission
-    folder: Path  # of the submission
-    rig_file: Path
+    submitted: Submitted
+    rig: RigFile
     record_folder: Path
     recorder: Recorder
     test: str | None = None
@@ -58,20 +59,19 @@ PLANNED = pytest.StashKey[PlannedRequirement]()
 def ports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
     """The rig's live ports, by the names in its file; opened once, closed in reverse."""
     run = pytestconfig.stash[RUN]
-    item = plan.item_of(run.submission, run.folder)
 
     def tell(what: str) -> None:
         run.recorder.write("opening", why=what)
 
     bench = Bench(
-        item=item,
+        item=run.submitted.item,
         work=tmp_path_factory.mktemp("work"),
         evidence=run.record_folder,
         ports={},
         memory=memory_of_rig(run.plan.rig),
         tell=tell,
     )
-    with rig.opened(run.rig_file, bench) as live:
+    with rig.opened(run.rig, bench) as live:
         for name, port in live.items():
             run.recorder.write("opened", port=name, uncertainty_ns=int(port.uncertainty_ns), context=arrival(port))
         yield live
@@ -99,7 +99,7 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     Raises DeviceError when the device does not get ready.
     """
     run = pytestconfig.stash[RUN]
-    run.vehicle = around(ports, run.submission.interface, run.folder, run.write)
+    run.vehicle = around(ports, run.submitted, run.write)
     switch_on(run.vehicle, ports, run.plan.ready_s)
     run.ready = True
     return run.vehicle
@@ -144,7 +144,7 @@ def drive(vehicle: Vehicle) -> Callable[[Scenario], Drive]:
 @pytest.fixture
 def interface(pytestconfig: pytest.Config) -> Interface:
     """What the submission says that the device speaks."""
-    return pytestconfig.stash[RUN].submission.interface
+    return pytestconfig.stash[RUN].submitted.submission.interface
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def programmer(pytestconfig: pytest.Config, tester: Tester) -> Iterator[Programm
     """Programs the device; afterwards the software that is claimed runs again."""
     run, flashing = pytestconfig.stash[RUN], tester.told.flashing
     packages = flashing.packages if flashing else ()
-    found = Programmer(tester, {p.kind: (run.folder / p.path).read_bytes() for p in packages})
+    found = Programmer(tester, {p.kind: (run.submitted.folder / p.path).read_bytes() for p in packages})
     yield found
     found.restore()
 

@@ -15,16 +15,17 @@ import numpy as np
 import yaml
 
 from harness import documents, plan, record
-from harness.can import decode, logs
+from harness.can import logs
 from harness.can.log import Log
 from harness.can.trace import Rows, Trace
 from harness.documents import meant
 from harness.errors import BadInput
-from harness.inputs import declared_diagnostics, declared_flashing, suite
+from harness.inputs import declared_diagnostics, declared_flashing, inputs, suite
 from harness.inputs import submission as submissions
+from harness.inputs.submission import Submitted
 from harness.model import Plan, Submission, Verdict
 from harness.ports import ERROR, EXT, TX
-from harness.run import Watch, execute, finish, keep_inputs, new_folder
+from harness.run import Job, Watch, execute, finish, keep_inputs, new_folder
 from harness.verdicts import RECORD, of_record, write
 
 PROFILE = "recording-1.0"
@@ -73,8 +74,8 @@ def judge_log(
 
     Raises BadInput when the recording is none, has none of the device's frames, or is shorter than a second.
     """
-    said = submissions.locate(submission)
-    claimed = submissions.load(said)
+    handed_in = submissions.read(submission)
+    said, claimed = handed_in.file, handed_in.submission
     log = logs.read(file)
     log = dataclasses.replace(log, rows=stretch.of(log.rows))
     with tempfile.TemporaryDirectory(prefix="shipei-log-") as name:
@@ -84,16 +85,18 @@ def judge_log(
         buses = claimed.interface.buses
         if strange := [b for b in channels if b not in buses]:
             raise BadInput([f"--bus {b}: {said} has no such bus{meant(b, buses)}" for b in strange])
-        found = {b: rows_of(log, file, b, claimed, said.parent, channels.get(b), notes) for b in buses}
+        found = {b: rows_of(log, file, b, handed_in, channels.get(b), notes) for b in buses}
         rig = rig_of(found, claimed, clock_ms, work)
         seconds = max(float(rows["time_ns"][-1] - rows["time_ns"][0]) / 1e9 for rows in found.values())
         if seconds < LEAST_S:
             raise BadInput(f"{file}: {seconds:.3f} s are too short to be judged; {LEAST_S:g} s are needed")
-        decided = over(plan.make(silent, rig, suite.profile_file(PROFILE)), seconds)
+        given = inputs.load(silent, rig, suite.profile_file(PROFILE))
+        decided = over(plan.make(given), seconds)
         folder = new_folder(runs, f"log-{file.stem}")
         recorded = begin(folder / RECORD, decided, work, found)
-        keep_inputs(claimed, silent, rig, recorded / record.INPUTS)
-        finish(recorded, execute(decided, silent, rig, recorded, work, watch))
+        keep_inputs(given.submitted, rig, recorded / record.INPUTS)
+        job = Job(plan=decided, submission=silent, rig_file=rig, folder=recorded, work=work)
+        finish(recorded, execute(job, watch))
     verdict = of_record(recorded)
     write(folder, verdict)
     return Judgement(folder=folder, plan=decided, verdict=verdict, notes=tuple(notes))
@@ -126,12 +129,9 @@ def without_diagnostics(said: Path, claimed: Submission, folder: Path) -> Path:
 # ---------------------------------------------------------------- frames
 
 
-def rows_of(
-    log: Log, file: Path, bus: str, claimed: Submission, folder: Path, channel: str | None, notes: list[str]
-) -> Rows:
+def rows_of(log: Log, file: Path, bus: str, submitted: Submitted, channel: str | None, notes: list[str]) -> Rows:
     """A bus's frames: the device's as heard, everybody else's, and what the recorder itself sent, as sent by the bench."""
-    described = claimed.interface.buses[bus]
-    codec = decode.Codec(decode.load(folder / described.dbc))
+    described, codec = submitted.submission.interface.buses[bus], submitted.codecs[bus]
     senders = {(m.frame_id, m.is_extended_frame): m.senders for m in codec.messages.values()}
     number = channel_of(log, file, bus, channel, senders)
     rows: Rows = np.sort(log.rows[log.rows["channel"] == number], order="time_ns", kind="stable")
@@ -180,7 +180,7 @@ def rig_of(found: Mapping[str, Rows], claimed: Submission, clock_ms: float, work
         ports[bus] = {"use": "adapters.recording:Recording", "file": str(file), "clock_ms": clock_ms}
     chip = {"name": claimed.combination.chip.name, "revision": claimed.combination.chip.revision}
     file = work / "recording.yaml"
-    rig = {"name": "recording", "kind": "replay", "chip": chip, "clock_ms": clock_ms, "realtime": False, "ports": ports}
+    rig = {"name": "recording", "kind": "replay", "chip": chip, "clock_ms": clock_ms, "ports": ports}
     file.write_text(yaml.safe_dump(rig, sort_keys=False), encoding="utf-8")
     return file
 

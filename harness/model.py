@@ -695,7 +695,6 @@ class Rig:
     chip: Chip
     ports: Mapping[str, Mapping[str, object]]
     clock_ms: float  # the uncertainty of one stamp that this rig promises
-    realtime: bool = True
     exclusive: bool | None = None
     instruments: tuple[Instrument, ...] = ()
     golden: Golden | None = None

@@ -13,8 +13,9 @@ from harness import attribution, documents, fixtures, judge, plan, record
 from harness.bench import claim
 from harness.errors import BadInput, RigError
 from harness.fixtures import PLANNED, RUN, Run
-from harness.inputs import rig
+from harness.inputs import inputs, rig
 from harness.inputs import submission as submissions
+from harness.inputs.rig import RigFile
 from harness.inputs.suite import profile_file
 from harness.model import Event, Outcome, PlannedRequirement
 from harness.paths import SUITES
@@ -56,35 +57,28 @@ def say(what: str) -> None:
     sys.stderr.write(f"{what}\n")
 
 
-def have_rig(config: pytest.Config, rig_file: Path) -> None:
+def have_rig(config: pytest.Config, said: RigFile) -> None:
     """By hand too a bench is held: its lock, its lease, its guard, until pytest ends."""
     stack = ExitStack()
-    stack.enter_context(claim.held(rig.load(rig_file), rig_file, "pytest by hand", tell=say))
+    stack.enter_context(claim.held(said, "pytest by hand", tell=say))
     config.add_cleanup(stack.close)
 
 
 def start_run(config: pytest.Config) -> Run:
     option = config.option
-    rig_file = rig.locate(option.rig)
-    if option.plan is not None:
-        decided = record.load_plan(option.plan.parent)
-        folder = option.record
+    if option.plan is not None:  # whoever made the plan has checked its inputs
+        submitted, said = submissions.read(option.submission, artefacts=False), rig.read(Path(option.rig))
+        decided, folder = record.load_plan(option.plan.parent), option.record
     else:
         profile = profile_file(option.profile) if option.profile else None
-        decided = plan.make(option.submission, rig_file, profile, only=option.only or "")
-        have_rig(config, rig_file)
+        given = inputs.load(option.submission, rig.locate(option.rig), profile)
+        submitted, said = given.submitted, given.rig
+        decided = plan.make(given, option.only or "")
+        have_rig(config, said)
         folder = option.record or Path(tempfile.mkdtemp(prefix="shipei-by-hand-"))
         folder.mkdir(parents=True, exist_ok=True)
         record.write_json(folder / record.PLAN, documents.dump(decided))
-    file = submissions.locate(option.submission)
-    return Run(
-        plan=decided,
-        submission=submissions.load(file, artefacts=option.plan is None),
-        folder=file.parent,
-        rig_file=rig_file,
-        record_folder=folder,
-        recorder=Recorder(folder),
-    )
+    return Run(plan=decided, submitted=submitted, rig=said, record_folder=folder, recorder=Recorder(folder))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

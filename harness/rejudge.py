@@ -9,8 +9,9 @@ import yaml
 from harness import documents, record, verdicts
 from harness import plan as plans
 from harness.errors import BadInput
-from harness.model import Event, Plan, Rig, Verdict
-from harness.run import Watch, execute, finish
+from harness.inputs.rig import of_document
+from harness.model import Event, Plan, Verdict
+from harness.run import Job, Watch, execute, finish
 
 KINDS = {"power": "RecordedPower", "console": "RecordedConsole"}
 
@@ -39,8 +40,9 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
         shutil.copyfile(folder / record.PLAN, new / record.PLAN)
         inputs = work / "inputs"
         shutil.copytree(folder / record.INPUTS, inputs)
-        faults = execute(plan, inputs / "submission.yaml", replay_rig(folder, plan, inputs, work), new, work, watch)
-        finish(new, faults)
+        rig_file = replay_rig(folder, plan, inputs, work)
+        job = Job(plan=plan, submission=inputs / "submission.yaml", rig_file=rig_file, folder=new, work=work)
+        finish(new, execute(job, watch))
         events = [e for e in record.events(new) if e.what not in ("opened", "clock", "health")]
     kept = [e for e in old if e.what in ("opened", "clock", "health", "fault")]
     return verdicts.of_events(folder, plan, [*events, *kept, *still_open(old)])
@@ -55,7 +57,7 @@ def still_open(old: list[Event]) -> list[Event]:
 
 def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
     """A rig file whose ports are the record's."""
-    original = documents.load(Rig, documents.read(inputs / "rig.yaml"))
+    original = of_document(documents.read(inputs / "rig.yaml"))
     if original is None:
         raise BadInput(f"{folder}: the recorded rig file cannot be read")
     buses = [f.stem.removeprefix("trace-") for f in sorted(folder.glob("trace-*.bin"))]
@@ -70,7 +72,6 @@ def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
         "kind": "replay",
         "chip": chip,
         "clock_ms": plan.clock_ms,
-        "realtime": False,
         "ports": ports,
     }
     file.write_text(yaml.safe_dump(rig, sort_keys=False), encoding="utf-8")

@@ -9,15 +9,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import documents, processes, record
 from harness.bench.claim import Hold
 from harness.can import trace
 from harness.errors import BadInput
-from harness.inputs import submission as submissions
-from harness.model import Plan, Submission
-from harness.paths import ROOT, SUITES, sha256
+from harness.inputs.inputs import Inputs
+from harness.inputs.submission import Submitted
+from harness.model import Plan
+from harness.paths import ROOT, SUITES
 
 POLL_S = 0.05
 GRACE_S = 5.0
@@ -25,74 +27,62 @@ MIN_FREE_BYTES = 200_000_000
 Watch = Callable[[str], None]
 
 
-GoldenCheck = Callable[[Path], list[str]]  # checks the golden item into a new folder; what was wrong
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of pytest: a plan, of the submission in a file, on a rig, into a record's folder; `work` is a folder for what is not kept."""
+
+    plan: Plan
+    submission: Path
+    rig_file: Path
+    folder: Path
+    work: Path
 
 
-def run(
-    plan: Plan,
-    submission_path: Path,
-    rig_file: Path,
-    folder: Path,
-    watch: Watch = lambda test: None,
-    hold: Hold | None = None,
-    golden: GoldenCheck | None = None,
-) -> str:
-    """Run a plan into a new record folder; returns the sealed record's digest.
+def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: None, hold: Hold | None = None) -> str:
+    """Run a plan of inputs that were taken into a new record folder; returns the sealed record's digest.
 
     `watch` is called with the name of each test that starts, and with what takes long before. `hold` is the bench, if it must be
-    held; `golden` is done before and after. Never raises for what goes wrong in the run: it is in the record.
+    held; its golden check is done before and after. Never raises for what goes wrong in the run: it is in the record.
     """
-    file, rig_file, folder = submissions.locate(submission_path), rig_file.resolve(), folder.resolve()
-    submission = submissions.load(file)
+    rig_file, folder = given.rig.file.resolve(), folder.resolve()
+    golden = hold.golden if hold else None
     with tempfile.TemporaryDirectory(prefix="shipei-") as work:
-        taken = take_in(submission, file, Path(work) / "submission", plan)
         folder.mkdir(parents=True)
         if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
             folder.rmdir()
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
         record.write_json(folder / record.PLAN, documents.dump(plan))
-        keep_inputs(submission, file, rig_file, folder / record.INPUTS)
+        keep_inputs(given.submitted, rig_file, folder / record.INPUTS)
+        submission = given.submitted.folder / "submission.yaml"
+        job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=Path(work))
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
         if not (golden and golden(folder / record.BEFORE)):
-            faults = execute(plan, taken, rig_file, folder, Path(work), watch, hold)
+            faults = execute(job, watch, hold)
             faults += hold.make_safe() if hold else []
             if golden and not (hold and hold.lost()):
                 golden(folder / record.AFTER)
     return finish(folder, faults)
 
 
-def keep_inputs(submission: Submission, file: Path, rig_file: Path, inputs: Path) -> None:
+def keep_inputs(submitted: Submitted, rig_file: Path, inputs: Path) -> None:
     """The record carries what a later reader needs to judge again: everything but the artefacts themselves."""
     inputs.mkdir()
-    shutil.copyfile(file, inputs / "submission.yaml")
     shutil.copyfile(rig_file, inputs / "rig.yaml")
-    for name in submission.interface.files:
+    for name in ("submission.yaml", *submitted.submission.interface.files):
         (inputs / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.parent / name, inputs / name)
+        source = submitted.file if name == "submission.yaml" else submitted.folder / name
+        shutil.copyfile(source, inputs / name)
 
 
-def take_in(submission: Submission, file: Path, target: Path, plan: Plan) -> Path:
-    """A private copy of the submission; what runs is this copy, and its digests are the plan's."""
-    target.mkdir()
-    for name in ("submission.yaml", *(a.path for a in submission.artefacts), *submission.interface.files):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file if name == "submission.yaml" else file.parent / name, target / name)
-    for artefact in submission.artefacts:
-        if sha256(target / artefact.path) != plan.digests[f"artefact:{artefact.role}"]:
-            raise BadInput(f"{artefact.path} changed between plan and run")
-    return target / "submission.yaml"
-
-
-def execute(
-    plan: Plan, submission: Path, rig_file: Path, folder: Path, work: Path, watch: Watch, hold: Hold | None = None
-) -> list[str]:
+def execute(job: Job, watch: Watch, hold: Hold | None = None) -> list[str]:
     """The child and its supervision; returns the run's faults."""
+    plan, folder = job.plan, job.folder
     command = [
         *(sys.executable, "-m", "pytest", *(str(SUITES / name) for name in plan.suites)),
         *("-q", "--noconftest", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "--assert=plain"),
-        *("-c", os.devnull, f"--rootdir={ROOT}", "--import-mode=importlib", f"--basetemp={work / 'pytest'}"),
-        *("--plan", str(folder / record.PLAN), "--record", str(folder), "--rig", str(rig_file)),
-        *("--submission", str(submission)),
+        *("-c", os.devnull, f"--rootdir={ROOT}", "--import-mode=importlib", f"--basetemp={job.work / 'pytest'}"),
+        *("--plan", str(folder / record.PLAN), "--record", str(folder), "--rig", str(job.rig_file)),
+        *("--submission", str(job.submission)),
     ]
     environment = {
         **processes.environment(),
@@ -107,7 +97,7 @@ def execute(
             stdout=log,
             stderr=log,
             env=environment,
-            cwd=work,
+            cwd=job.work,
             start_new_session=True,
             preexec_fn=in_child,
         )

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from harness import console, documents, record
-from harness.can import decode, trace
+from harness.can import decode, trace, vss
 from harness.driving.closed_loop import AGAIN
 from harness.errors import given
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
@@ -65,7 +65,12 @@ class Evidence:
     def networks(self) -> dict[str, Network]:
         """The buses by the words of the field, to be read only: nothing is connected to them."""
         inputs, nobody = self.record / record.INPUTS, cast(CanBus, None)
-        return {n: Network(n, nobody, b, inputs) for n, b in self.submission.interface.buses.items()}
+        found = {}
+        for name, bus in self.submission.interface.buses.items():
+            codec = self.codecs[name]
+            paths = vss.check(inputs / bus.vss, bus.vss, codec, bus.dbc)[1] if bus.vss else {}
+            found[name] = Network(name, nobody, bus, codec, paths)
+        return found
 
     @cached_property
     def lines(self) -> list[Line]:

@@ -14,8 +14,8 @@ from harness.batch.campaign import Campaign
 from harness.documents import meant
 from harness.errors import BadInput
 from harness.inputs import archive as intake
+from harness.inputs import inputs, rig, suite
 from harness.inputs import submission as submissions
-from harness.inputs import suite
 from harness.model import (
     Certificate,
     Event,
@@ -186,6 +186,11 @@ def sweep_command(
     return 0
 
 
+def profile_of(named: str | None) -> Path | None:
+    """The file of a profile other than the submission's own."""
+    return suite.profile_file(named) if named else None
+
+
 @command(app, "plan")
 def plan_command(
     submission: SubmissionPath,
@@ -198,7 +203,7 @@ def plan_command(
     as_json: Json = False,
 ) -> int:
     """Decide what would be tested, by which limits, from which exact inputs."""
-    decided, _ = certify.make_plan(submission, rig_name, profile, only)
+    decided = plan.make(inputs.load(submission, rig.locate(rig_name), profile_of(profile)), only)
     if output:
         record.write_json(output, documents.dump(decided))
     show.plan(decided, output, as_json)
@@ -218,13 +223,11 @@ def run_command(
     as_json: Json = False,
 ) -> int:
     """Plan and carry out the tests; leaves a sealed record and no verdict."""
-    decided, rig_file = certify.make_plan(submission, rig_name, profile, only)
-    with (
-        show.progress(as_json) as watch,
-        certify.bench(rig_file, str(decided.combination), wait_s, watch) as (hold, golden),
-    ):
-        target = runs.new_folder(folder, certify.folder_name(decided))
-        digest = runs.run(decided, submission, rig_file, target / verdicts.RECORD, watch, hold, golden)
+    with inputs.taken(submission, rig.locate(rig_name), profile_of(profile)) as given, show.progress(as_json) as watch:
+        decided = plan.make(given, only)
+        with certify.bench(given.rig, str(decided.combination), wait_s, watch) as hold:
+            target = runs.new_folder(folder, certify.folder_name(decided))
+            digest = runs.run(decided, given, target / verdicts.RECORD, watch, hold)
     show.plain({"record": str(target / verdicts.RECORD), "sha256": digest}, as_json)
     return 0
 

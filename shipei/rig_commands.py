@@ -9,6 +9,7 @@ import typer
 from harness.bench import claim
 from harness.commissioning import check, discover, golden
 from harness.inputs import rig
+from harness.inputs import submission as submissions
 from harness.model import Item
 from harness.run import new_folder
 from harness.verdicts import EXIT
@@ -22,7 +23,7 @@ rig_app = typer.Typer(help="Benches.", no_args_is_help=True)
 def reference_item(work: Path) -> Item:
     """The reference cockpit, speaking every bus that a reference ECU speaks."""
     built = [build.build(work / ecu, ecu=ecu) for ecu in ("driving_assistance-a", "cockpit-a")]
-    items = [check.item_of(submission) for submission in built]
+    items = [submissions.read(submission).item for submission in built]
     buses = {name: bus for one in items for name, bus in one.interface.buses.items()}
     return replace(items[-1], interface=replace(items[-1].interface, buses=buses))
 
@@ -57,13 +58,10 @@ def rig_check_command(
     as_json: Json = False,
 ) -> int:
     """Read a rig file, open every port with an item on it, and say what works, what does not, and what to look at."""
-    rig_file = rig.locate(rig_name)
-    loaded = rig.load(rig_file)
-    with (
-        show.progress(as_json) as watch,
-        claim.held(loaded, rig_file, "check", wait_s=wait_s, tell=watch, looking=True),
-    ):
-        found = check.check(rig_file, submission, reference_item, long=long, flash=flash, watch=watch)
+    said = rig.read(rig.locate(rig_name))
+    given = submissions.read(submission) if submission is not None else None
+    with show.progress(as_json) as watch, claim.held(said, "check", wait_s=wait_s, tell=watch, looking=True):
+        found = check.check(said, given, reference_item, long=long, flash=flash, watch=watch)
     show.rig(found, as_json)
     return 0 if found.ok else 3
 
@@ -76,11 +74,10 @@ def rig_qualify_command(
     as_json: Json = False,
 ) -> int:
     """Certify the rig's golden item whole; the rig is qualified if that succeeds, and marked bad if not."""
-    rig_file = rig.locate(rig_name)
-    loaded = rig.load(rig_file)
-    with show.progress(as_json) as watch, claim.held(loaded, rig_file, "qualify", wait_s=wait_s, tell=watch) as hold:
-        target = new_folder(folder, f"qualify-{loaded.name}")
-        plan, found = golden.qualify(loaded, rig_file, target, hold, watch)
+    said = rig.read(rig.locate(rig_name))
+    with show.progress(as_json) as watch, claim.held(said, "qualify", wait_s=wait_s, tell=watch) as hold:
+        target = new_folder(folder, f"qualify-{said.rig.name}")
+        plan, found = golden.qualify(said, target, hold, watch)
     show.verdict(found, plan, {"run": str(target)}, as_json)
     return EXIT[found.decision]
 
@@ -90,5 +87,5 @@ def rig_status_command(
     rig_name: Annotated[str, typer.Argument(metavar="RIG", help="A rig file.")], as_json: Json = False
 ) -> int:
     """Whether a rig is free, qualified, marked bad, or was left by a harness that died."""
-    show.plain(golden.status(rig.load(rig.locate(rig_name))), as_json)
+    show.plain(golden.status(rig.read(rig.locate(rig_name)).rig), as_json)
     return 0

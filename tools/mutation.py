@@ -19,7 +19,7 @@ import yaml
 from rich.progress import track
 
 from harness import certify, documents, plan
-from harness.inputs import suite
+from harness.inputs import inputs, suite
 from harness.model import Outcome
 from harness.paths import DBC, ECUS, REGISTRY, RIGS, ROOT, SUITES
 from rigs.ecus import build
@@ -40,7 +40,7 @@ VERDICT_MODULES = tuple(
         "harness/bench": "logged",
         "harness/can": "decode e2e encode frames trace vss",
         "harness/driving": "closed_loop drive plant scenario sensors",
-        "harness/inputs": "declared_diagnostics declared_flashing rig submission suite",
+        "harness/inputs": "declared_diagnostics declared_flashing inputs rig submission suite",
         "harness/vehicle": "bus_view crash_signatures diagnostics identity isotp observation operated programmer stimulated vehicle",
     }.items()
     for name in names.split()
@@ -109,7 +109,7 @@ def shared(line):
 def planned(line):
     """The requirements of a line's plan, every figure of them settled; and the run's own figures."""
     with tempfile.TemporaryDirectory(prefix="shipei-mutant-") as folder:
-        made = plan.make(build.build(Path(folder) / "submission", ecu=f"{line}-a"), RIG)
+        made = plan.make(inputs.load(build.build(Path(folder) / "submission", ecu=f"{line}-a"), RIG))
     return tuple(made.requirements), (made.limit_s, made.ready_s, made.effort)
 
 

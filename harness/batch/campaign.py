@@ -4,18 +4,23 @@ Nothing is kept beside the runs: a cell is done when a sealed run of exactly its
 plan (a submission, a rig, a suite) makes it open again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from harness import certificate, certify, documents, record, verdicts
 from harness import plan as planning
 from harness.documents import Document
 from harness.errors import BadInput
-from harness.inputs import rig as rigs
+from harness.inputs import inputs, suite
 from harness.inputs import submission as submissions
+from harness.inputs.rig import RigFile, locate
+from harness.inputs.rig import read as read_rig
+from harness.inputs.submission import Submitted
 from harness.model import Decision, Plan, Rig, Verdict, noun
 
+T = TypeVar("T")
 WAYS = ("host", "uml", "qemu")
 
 
@@ -121,21 +126,33 @@ def load(file: Path, key: Path | None = None) -> tuple[Campaign, list[Cell]]:
     if document.mistakes:
         raise BadInput(document.mistakes)
     profiles: list[str | None] = [beside(file.parent, p) for p in loaded.profiles]
-    profiles = profiles or [None]
-    found: list[Cell] = []
     mistakes: list[str] = []
-    for submission, where, rig_file in ((s, w, f) for s in given for w, f in zip(loaded.rigs, rig_files, strict=True)):
-        if where.submissions and not any(submission in file.parent.glob(p) for p in where.submissions):
-            continue
-        for profile in profiles:
-            try:
-                found += cells_of(submission, where, rig_file, profile, key)
-            except BadInput as error:
-                mistakes += [m for m in error.mistakes if m not in mistakes]
-    mistakes += alone(document, given, rig_files, found) if not mistakes else []
+    read = {one: found for one in given if (found := collected(mistakes, submissions.read, one)) is not None}
+    rigs = [(where, collected(mistakes, read_rig, f)) for where, f in zip(loaded.rigs, rig_files, strict=True)]
     if mistakes:
         raise BadInput(mistakes)
-    return loaded, found
+    cells: list[Cell] = []
+    for submission, submitted in read.items():
+        for where, rig in rigs:
+            if where.submissions and not any(submission in file.parent.glob(p) for p in where.submissions):
+                continue
+            for profile in profiles or [None]:
+                cells += collected(mistakes, cells_of, submission, submitted, where, rig, profile) or []
+    for cell in cells:
+        collected(mistakes, certificate.check_key, cell.plan, key)
+    mistakes += alone(document, read, rig_files, cells) if not mistakes else []
+    if mistakes:
+        raise BadInput(mistakes)
+    return loaded, cells
+
+
+def collected(mistakes: list[str], call: Callable[..., T], *arguments: Any) -> T | None:
+    """What a call returns; None where it raises BadInput, whose mistakes are kept, each once."""
+    try:
+        return call(*arguments)
+    except BadInput as error:
+        mistakes += [m for m in error.mistakes if m not in mistakes]
+        return None
 
 
 def submissions_of(document: Document, campaign: Campaign, folder: Path) -> Iterator[Path]:
@@ -166,7 +183,7 @@ def check(document: Document, campaign: Campaign, folder: Path) -> list[Path]:
         if one.way is not None and one.way not in WAYS:
             document.mistake(("rigs", n, "way"), f"unknown way {one.way!r}{documents.meant(one.way, WAYS)}")
         try:
-            found.append(rigs.locate(beside(folder, one.rig)))
+            found.append(locate(beside(folder, one.rig)))
         except BadInput as error:
             document.mistake(("rigs", n, "rig"), str(error))
     return found
@@ -181,22 +198,26 @@ def beside(folder: Path, named: str) -> str:
     return str(folder / named) if "/" in named or named.endswith((".yaml", ".yml")) else named
 
 
-def cells_of(submission: Path, where: CampaignRig, rig_file: Path, profile: str | None, key: Path | None) -> list[Cell]:
+def cells_of(
+    submission: Path, submitted: Submitted, where: CampaignRig, rig: RigFile, profile: str | None
+) -> list[Cell]:
     """The cell of a submission on a rig, or none if the rig is another chip or runs another form."""
-    rig, loaded = rigs.load(rig_file), submissions.load(submission)
-    if loaded.combination.chip != rig.chip or not planning.runs(rig_file, loaded):
+    said = submitted.submission
+    if said.combination.chip != rig.rig.chip or not submitted.forms <= rig.forms:
         return []
-    plan, _ = certify.make_plan(submission, str(rig_file), profile)
-    certificate.check_key(plan, key)
-    return [Cell(submission=submission, rig_file=rig_file, rig=rig, profile=profile, where=where, plan=plan)]
+    wanted = suite.read_profile(suite.profile_file(profile or said.profile))
+    plan = planning.make(inputs.together(submitted, rig, wanted))
+    return [Cell(submission=submission, rig_file=rig.file, rig=rig.rig, profile=profile, where=where, plan=plan)]
 
 
-def alone(document: Document, given: Sequence[Path], rig_files: Sequence[Path], cells: list[Cell]) -> list[str]:
+def alone(
+    document: Document, given: Mapping[Path, Submitted], rig_files: Sequence[Path], cells: list[Cell]
+) -> list[str]:
     """What would never be certified, and rigs that would never be used."""
     found = []
-    for submission in given:
+    for submission, submitted in given.items():
         if not any(c.submission == submission for c in cells):
-            chip = submissions.load(submission).combination.chip
+            chip = submitted.submission.combination.chip
             found.append(
                 f"{document.where(('rigs',))}: no rig is {chip.name} {chip.revision}, the chip of {submission}"
             )

@@ -108,7 +108,7 @@ def axis(text: str) -> Axis:
 
 def make(submission: Path, scenario: str, over: Sequence[str], fixed: Sequence[str], seeds: int, limit: str) -> Sweep:
     """Put a sweep together; raises BadInput when a name, a field or a value makes no sense."""
-    submissions.load(submissions.locate(submission))
+    submissions.load(submission)
     known = {k: s for f in sorted(SUITES.glob("*/scenarios.yaml")) for k, s in catalogue(f).items()}
     if scenario not in known:
         raise BadInput(f"there is no scenario {scenario!r}{meant(scenario, known)}")
@@ -213,14 +213,12 @@ def measure(sweep: Sweep, values: Sequence[float], seed: int) -> Point:
 @contextmanager
 def fresh(submission: Path) -> Iterator[Vehicle]:
     """A vehicle whose item has just become ready, on a simulated rig of its own."""
-    file = submissions.locate(submission)
-    loaded = submissions.load(file, artefacts=False)
+    submitted = submissions.read(submission, artefacts=False)
     with tempfile.TemporaryDirectory(prefix="shipei-sweep-") as name:
         folder = Path(name)
-        item = plans.item_of(loaded, file.parent)
-        bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
-        with rig.opened(rig.locate("sim"), bench) as ports:
-            vehicle = around(ports, loaded.interface, file.parent)
+        bench = Bench(item=submitted.item, work=folder, evidence=folder, ports={}, memory=folder)
+        with rig.opened(rig.read(rig.locate("sim")), bench) as ports:
+            vehicle = around(ports, submitted)
             switch_on(vehicle, ports, READY_S)
             vehicle.pass_time(SETTLE_S)
             yield vehicle
@@ -352,7 +350,7 @@ def write_csv(sweep: Sweep, book: Book, file: Path) -> None:
 
 def folder_name(sweep: Sweep) -> str:
     """A folder of its own for the same item, scenario, axes and harness: what is there can be gone on with."""
-    loaded = submissions.load(submissions.locate(sweep.submission), artefacts=False)
+    loaded = submissions.load(sweep.submission, artefacts=False)
     parts = [plans.manifest_sha256(loaded), documents.dump(sweep.scenario), sweep.seeds, sweep.quantity, sweep.limit]
     parts += [[a.field, *a.values] for a in sweep.axes]
     digests = plans.product_digests(())

@@ -1,5 +1,6 @@
 """Have a bench for oneself: its lock, its lease from a lab engine, and a guard that leaves it safe whatever happens to us."""
 
+import copy
 import getpass
 import json
 import os
@@ -15,14 +16,14 @@ from typing import Any
 
 from harness.bench import guard
 from harness.errors import RigError, given
-from harness.inputs import rig
-from harness.model import Rig
+from harness.inputs.rig import RigFile
 from harness.paths import memory_of_rig
 from harness.ports import Lease
 from harness.processes import environment, take_lock
 from harness.record import write_json
 
 Tell = Callable[[str], None]
+GoldenCheck = Callable[[Path], list[str]]  # checks the golden item into a new folder; what was wrong
 OWNER = "owner.json"
 LOOK_S = 0.5
 GUARD_S = 90.0  # how long a guard may take to make everything safe
@@ -35,6 +36,13 @@ class Hold:
     def __init__(self) -> None:
         self.lease: Lease | None = None
         self.guard: Guard | None = None
+        self.golden: GoldenCheck | None = None  # to be done before and after what the bench is held for
+
+    def unbracketed(self) -> "Hold":
+        """The same bench, for what is itself a golden check."""
+        found = copy.copy(self)
+        found.golden = None
+        return found
 
     def lost(self) -> str:
         """Why the bench is not ours any more; empty while it is."""
@@ -52,8 +60,7 @@ class Hold:
 
 @contextmanager
 def held(
-    bench: Rig,
-    rig_file: Path,
+    rig: RigFile,
     what: str,
     *,
     wait_s: float = 0.0,
@@ -64,13 +71,13 @@ def held(
 
     Raises RigError when it is not free within `wait_s`, or cannot be made safe; who is only `looking` for what is wrong is told.
     """
-    hold, memory = Hold(), memory_of_rig(bench.name)
+    hold, bench, memory = Hold(), rig.rig, memory_of_rig(rig.rig.name)
     with ExitStack() as stack:
         lock = stack.enter_context(locked(memory, bench.name, what, wait_s, tell)) if bench.one_at_a_time else None
-        if bench.lease is not None:
-            hold.lease = stack.enter_context(rig.lease(rig_file).reserve(bench.name, tell))
-        if guard.switching(rig_file):
-            hold.guard = Guard(rig_file, memory, lock)
+        if rig.lease is not None:
+            hold.lease = stack.enter_context(rig.lease.reserve(bench.name, tell))
+        if rig.switching:
+            hold.guard = Guard(rig.file, memory, lock)
             stack.callback(hold.guard.close)
             say_how_it_was_left(memory, tell)
             unsafe = hold.make_safe()

@@ -20,11 +20,6 @@ TRY_S = 15.0  # the dead harness's ports may take a moment to be free
 PAUSE_S = 0.5
 
 
-def switching(rig_file: Path) -> dict[str, Any]:
-    """The recipes of a rig that have a safe state, by port."""
-    return {name: one for name, one in rig.recipes(rig_file).items() if hasattr(one, "make_safe")}
-
-
 def make_safe(recipes: dict[str, Any], memory: Path, within_s: float = 0.0) -> dict[str, list[str]]:
     """Everything to its safe state: what was done, and what could not be done."""
     done, failed = [], []
@@ -46,7 +41,7 @@ def main(rig_file: Path, memory: Path) -> int:
     """Serve until told that all is done, or until nobody is there any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    recipes = switching(rig_file)
+    recipes = rig.read(rig_file).switching
     print(json.dumps({"guards": list(recipes)}), flush=True)
     for line in sys.stdin:
         if line.strip() == "done":

@@ -50,23 +50,14 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def load(file: Path, codec: Codec) -> dict[str, Mapped]:
-    """The map of a submission that has been checked."""
-    document = documents.read(file)
-    links = read_links(document, codec, file.name)
-    if document.mistakes:
-        raise BadInput(document.mistakes)
-    return links
-
-
-def check(file: Path, shown: str, codec: Codec, dbc: str) -> tuple[list[str], list[str]]:
-    """Every mistake in a map, and the paths that it maps."""
+def check(file: Path, shown: str, codec: Codec, dbc: str) -> tuple[list[str], Mapping[str, Mapped]]:
+    """Return every mistake in a map, and what it maps."""
     try:
         document = documents.read(file, name=shown)
     except BadInput as error:
-        return list(error.mistakes), []
+        return list(error.mistakes), {}
     links = read_links(document, codec, dbc)
-    return document.mistakes, list(links)
+    return document.mistakes, links
 
 
 def read_links(document: Document, codec: Codec, dbc: str) -> dict[str, Mapped]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import plan
 from harness.commissioning.loopback import Loop, measure
 from harness.errors import BadInput
 from harness.inputs import rig
-from harness.inputs import submission as submissions
-from harness.inputs.rig import Opening
+from harness.inputs.rig import Opening, RigFile
+from harness.inputs.submission import Submitted
 from harness.model import Item, Rig
 from harness.paths import memory_of_rig
 from harness.ports import ERROR, TX, Bench, CanBus, Clock, Console, Power
@@ -53,14 +52,14 @@ class Found:
 
 
 def check(
-    rig_file: Path, submission: Path | None, reference: Reference, *, long: bool, flash: bool, watch: Watch
+    said: RigFile, given: Submitted | None, reference: Reference, *, long: bool, flash: bool, watch: Watch
 ) -> Found:
     """Open what can be opened, listen to the device for a moment, measure what is wired together where asked.
 
     `reference` makes the item that stands there where no submission is given. `flash`: also open ports that put the image on the device. Raises BadInput when the rig file or the submission is wrong.
     """
-    loaded = rig.load(rig_file)
-    if submission is None and "image" in plan.forms(rig_file):
+    loaded = said.rig
+    if given is None and "image" in said.forms:
         raise BadInput(
             f"the rig {loaded.name} runs complete images: name one with --submission (`shipei images build` makes some)"
         )
@@ -70,25 +69,25 @@ def check(
     with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder, ExitStack() as stack:
         work = Path(folder)
         bench = Bench(
-            item=reference(work) if submission is None else item_of(submission),
+            item=reference(work) if given is None else given.item,
             work=work,
             evidence=work,
             ports={},
             memory=memory_of_rig(loaded.name),
             tell=watch,
         )
-        ports = stack.enter_context(rig.opened(rig_file, bench, found.opening(flash)))
-        if found.ok and submission is not None:
+        ports = stack.enter_context(rig.opened(said, bench, found.opening(flash)))
+        if found.ok and given is not None:
             found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
-            found.say("device", *heard(ports, ready_s(submission)))
+            found.say("device", *heard(ports, ready_s(given)))
         if long:
             found.loops = loops(loaded, ports, found, watch)
     return found
 
 
-def ready_s(submission: Path) -> float:
+def ready_s(given: Submitted) -> float:
     """How long the device says that it takes to be ready."""
-    declared = submissions.load(submission).features.get("boot", {}).get("ready_s", 0.0)
+    declared = given.submission.features.get("boot", {}).get("ready_s", 0.0)
     return max(LISTEN_S, float(declared))
 
 
@@ -143,9 +142,3 @@ def loops(loaded: Rig, ports: Mapping[str, Any], found: Found, watch: Watch) -> 
                 "says": loop.in_words(),
             }
     return measured
-
-
-def item_of(submission: Path) -> Item:
-    """Return what a submission is to a rig. Raises BadInput when it is wrong."""
-    file = submissions.locate(submission)
-    return plan.item_of(submissions.load(file), file.parent)

@@ -9,17 +9,20 @@ from typing import Any
 from harness import plan as plans
 from harness import record, verdicts
 from harness.bench import claim, guard
-from harness.bench.claim import Hold
+from harness.bench.claim import GoldenCheck, Hold
 from harness.errors import BadInput
+from harness.inputs.inputs import taken
+from harness.inputs.rig import RigFile
 from harness.model import Decision, Plan, Rig, Verdict
-from harness.paths import memory_of_rig, sha256
-from harness.run import GoldenCheck, Watch, run
+from harness.paths import memory_of_rig
+from harness.run import Watch, run
 
 QUALIFIED, BAD = "qualified.json", "bad.json"
 
 
-def must_be_qualified(rig: Rig, rig_file: Path) -> None:
+def must_be_qualified(said: RigFile) -> None:
     """Raises BadInput when a rig with a golden item has not qualified as it is now, or has failed since."""
+    rig, rig_file = said.rig, said.file
     if rig.golden is None:
         return
     memory = memory_of_rig(rig.name)
@@ -31,7 +34,7 @@ def must_be_qualified(rig: Rig, rig_file: Path) -> None:
         )
     if not (memory / QUALIFIED).is_file():
         raise BadInput(f"{rig_file}: the rig {rig.name} has never qualified with its golden item: {again}")
-    if known(memory / QUALIFIED)["rig_sha256"] != sha256(rig_file):
+    if known(memory / QUALIFIED)["rig_sha256"] != said.document.sha256:
         raise BadInput(f"{rig_file}: the rig file has changed since the rig qualified: {again}")
 
 
@@ -60,20 +63,21 @@ def mark_bad(rig: Rig, why: str) -> None:
     record.write_json(memory_of_rig(rig.name) / BAD, {"at": now(), "why": why})
 
 
-def qualify(rig: Rig, rig_file: Path, folder: Path, hold: Hold, watch: Watch) -> tuple[Plan, Verdict]:
+def qualify(said: RigFile, folder: Path, hold: Hold, watch: Watch) -> tuple[Plan, Verdict]:
     """Certify the golden item whole; the rig is qualified if it is certified, and else marked bad. Signs nothing."""
+    rig, rig_file = said.rig, said.file
     if rig.golden is None:
         raise BadInput(
             f"{rig_file}: the rig names no golden item to qualify with (golden: {{submission: ..., check: [...]}})"
         )
-    submission = rig_file.parent / rig.golden.submission
-    plan = dataclasses.replace(plans.make(submission, rig_file), bracketed=False)
-    digest = run(plan, submission, rig_file, folder / verdicts.RECORD, watch, hold)
+    with taken(rig_file.parent / rig.golden.submission, rig_file) as given:
+        plan = dataclasses.replace(plans.make(given), bracketed=False)
+        digest = run(plan, given, folder / verdicts.RECORD, watch, hold)
     verdict = verdicts.of_record(folder / verdicts.RECORD)
     verdicts.write(folder, verdict)
     memory = memory_of_rig(rig.name)
     if verdict.decision is Decision.CERTIFIED:
-        found = {"at": now(), "rig_sha256": sha256(rig_file), "golden": plan.manifest_sha256, "record": digest}
+        found = {"at": now(), "rig_sha256": said.document.sha256, "golden": plan.manifest_sha256, "record": digest}
         record.write_json(memory / QUALIFIED, found)
         (memory / BAD).unlink(missing_ok=True)
     else:
@@ -81,15 +85,17 @@ def qualify(rig: Rig, rig_file: Path, folder: Path, hold: Hold, watch: Watch) ->
     return plan, verdict
 
 
-def golden_check(rig: Rig, rig_file: Path, hold: Hold, watch: Watch) -> GoldenCheck | None:
+def golden_check(said: RigFile, hold: Hold, watch: Watch) -> GoldenCheck | None:
     """A check of the golden item's chosen requirements into a record's folder; what is wrong. It marks the rig bad."""
+    rig = said.rig
     if rig.golden is None or not rig.golden.bracket:
         return None
-    submission, only = rig_file.parent / rig.golden.submission, ",".join(rig.golden.check)
+    submission, only = said.file.parent / rig.golden.submission, ",".join(rig.golden.check)
 
     def check(folder: Path) -> list[str]:
-        plan = dataclasses.replace(plans.make(submission, rig_file, only=only), bracketed=False)
-        run(plan, submission, rig_file, folder, lambda what: watch(f"{folder.name}: {what}"), hold)
+        with taken(submission, said.file) as given:
+            plan = dataclasses.replace(plans.make(given, only), bracketed=False)
+            run(plan, given, folder, lambda what: watch(f"{folder.name}: {what}"), hold.unbracketed())
         verdict = verdicts.of_record(folder)
         wrong = [f"{folder.name}: {what}" for what in verdicts.troubles(verdict)]
         if wrong:

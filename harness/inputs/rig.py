@@ -29,19 +29,57 @@ def locate(given: str) -> Path:
     return file
 
 
-def load(file: Path) -> Rig:
+@dataclass(frozen=True, kw_only=True)
+class RigFile:
+    """A rig file that has been checked: what it says, and its recipes by port, in the order they open."""
+
+    file: Path
+    document: Document
+    rig: Rig
+    recipes: Mapping[str, Recipe]
+    lease: LeaseRecipe | None
+
+    @property
+    def forms(self) -> set[str]:
+        """What it runs; a bench, whose flasher takes what it is given, everything but a complete image."""
+        found = {form for one in self.recipes.values() if (form := getattr(one, "form", None)) is not None}
+        return found or {"program", "container"}
+
+    @property
+    def abilities(self) -> set[str]:
+        """What every bus of it can do beside sending and receiving; an ordinary bus can be overloaded."""
+        buses = [one for one in self.recipes.values() if getattr(one, "is_bus", False)]
+        found = [set(getattr(one, "abilities", ("overload",))) for one in buses]
+        return set.intersection(*found) if found else set()
+
+    @property
+    def switching(self) -> dict[str, Any]:
+        """The recipes that have a safe state, by port."""
+        return {name: one for name, one in self.recipes.items() if hasattr(one, "make_safe")}
+
+
+def of_document(document: Document) -> Rig | None:
+    """What a rig file says. `realtime`, which rigs said once and nothing asks for, is not looked at."""
+    if isinstance(document.data, dict):
+        document.data.pop("realtime", None)
+    return documents.load(Rig, document)
+
+
+def read(file: Path) -> RigFile:
     """Read and check a rig file with all its recipes; raise BadInput with every mistake."""
     document = documents.read(file)
-    rig = documents.load(Rig, document)
+    rig = of_document(document)
+    found: dict[str, Recipe | None] = {}
+    lease: Any = None
     if rig is not None:
         found = {name: recipe(document, ("ports", name)) for name in rig.ports}
         stand(document, found)
-        if rig.lease is not None:
-            recipe(document, ("lease",))
+        lease = recipe(document, ("lease",)) if rig.lease is not None else None
         check(document, rig, file)
     if document.mistakes or rig is None:
         raise BadInput(document.mistakes)
-    return rig
+    recipes = {name: one for name, one in found.items() if one is not None}
+    return RigFile(file=file, document=document, rig=rig, recipes=recipes, lease=cast(LeaseRecipe | None, lease))
 
 
 def stand(document: Document, recipes: Mapping[str, Recipe | None]) -> None:
@@ -89,18 +127,6 @@ def is_date(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-
-
-def lease(file: Path) -> LeaseRecipe:
-    """The recipe that reserves a rig which has been checked."""
-    found: Any = recipe(documents.read(file), ("lease",))
-    return cast(LeaseRecipe, found)
-
-
-def recipes(file: Path) -> dict[str, Recipe]:
-    """The recipes of a rig that has been checked, by port name, in the order they open."""
-    document = documents.read(file)
-    return {n: found for n in document.data["ports"] if (found := recipe(document, ("ports", n))) is not None}
 
 
 def recipe(document: Document, where: documents.Path_) -> Recipe | None:
@@ -151,7 +177,7 @@ EACH = Opening()
 
 
 @contextmanager
-def opened(rig_file: Path, bench: Bench, told: Opening = EACH) -> Iterator[Mapping[str, Any]]:
+def opened(rig: RigFile, bench: Bench, told: Opening = EACH) -> Iterator[Mapping[str, Any]]:
     """Open every port of a rig that has been checked, top to bottom; close them in reverse, always.
 
     A bus that the item does not speak stays closed, and what stands on a port that did not open is not tried. Raises RigError, naming
@@ -159,7 +185,7 @@ def opened(rig_file: Path, bench: Bench, told: Opening = EACH) -> Iterator[Mappi
     """
     ports: dict[str, Any] = {}
     with ExitStack() as stack:
-        for name, one in recipes(rig_file).items():
+        for name, one in rig.recipes.items():
             if stays_closed(name, one, bench.item):
                 told.left(name, "the item does not speak a bus of this name")
             elif why := told.stays(one):

@@ -1,7 +1,9 @@
 """Load what a vendor handed in, and say everything that is wrong with it at once."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness import documents
@@ -11,10 +13,11 @@ from harness.documents import Document, meant
 from harness.errors import BadInput
 from harness.inputs import container_archive, declared_diagnostics, declared_flashing
 from harness.inputs.suite import features as known_features
-from harness.model import Artefact, BusInterface, E2e, Interface, Submission, Value
+from harness.model import Artefact, BusInterface, E2e, Interface, Item, Submission, Value
 from harness.paths import REGISTRY, sha256
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+BLOCK = 1 << 20
 MAX_FILES = 200
 MAX_TOTAL_BYTES = 2_000_000_000
 MAX_PACKAGE_BYTES = 16 << 20
@@ -25,22 +28,65 @@ def locate(given: Path) -> Path:
     return given / "submission.yaml" if given.is_dir() else given
 
 
-def load(given: Path, *, artefacts: bool = True) -> Submission:
-    """Read and check a submission; raise BadInput with every mistake.
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A submission that has been checked, with what its files hold; `folder` is where they lie: its own, or a private copy.
 
-    Everything that the submission names must lie in its own folder and carry the digest that it declares. A record keeps a
-    submission without its artefacts: then `artefacts` is false.
+    `digests` are those of the bytes that were read, and copied: "submission", "artefact:ROLE", "dbc:BUS", "vss:BUS", "package:KIND".
+    """
+
+    file: Path
+    folder: Path
+    document: Document
+    submission: Submission
+    codecs: Mapping[str, decode.Codec]
+    maps: Mapping[str, Mapping[str, vss.Mapped]]
+    digests: Mapping[str, str]
+
+    @property
+    def item(self) -> Item:
+        """The item under test, its files by role."""
+        files: dict[str, str] = {a.role: str(self.folder / a.path) for a in self.submission.artefacts}
+        return Item(files=files, interface=self.submission.interface)
+
+    @property
+    def forms(self) -> set[str]:
+        """What a rig must be able to run."""
+        return {form_of(a) for a in self.submission.artefacts}
+
+
+def load(given: Path, *, artefacts: bool = True) -> Submission:
+    """Read and check a submission; raise BadInput with every mistake."""
+    return read(given, artefacts=artefacts).submission
+
+
+def read(given: Path, *, artefacts: bool = True, into: Path | None = None) -> Submitted:
+    """Read and check a submission with everything that it names; raise BadInput with every mistake.
+
+    All of that must lie in its own folder and carry the digest that it declares. A record keeps a submission without its artefacts: then
+    `artefacts` is false. `into` is a new folder for a private copy of each file; what is checked is then the copy.
     """
     file = locate(given)
     document = documents.read(file)
     loaded = documents.load(Submission, document)
+    reading = Reading(document, file.parent, into)
     if loaded is not None:
-        check(document, loaded, file.parent, artefacts)
+        reading.submission(loaded, artefacts)
     else:
         check_registry(document, document.data)
     if document.mistakes or loaded is None:
         raise BadInput(sorted(document.mistakes, key=line_of))
-    return loaded
+    if into is not None and copied(file, into / "submission.yaml") != document.sha256:
+        raise BadInput(f"{file}: it changed while it was read")
+    return Submitted(
+        file=file,
+        folder=into or file.parent,
+        document=document,
+        submission=loaded,
+        codecs=reading.codecs,
+        maps=reading.maps,
+        digests={"submission": document.sha256, **reading.digests},
+    )
 
 
 def line_of(mistake: str) -> tuple[str, int]:
@@ -48,36 +94,97 @@ def line_of(mistake: str) -> tuple[str, int]:
     return parts[0], int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-def check(document: Document, submission: Submission, folder: Path, artefacts: bool) -> None:
-    check_registry(document, document.data)
-    check_names(document, submission)
-    check_features(document, submission)
-    for n, artefact in enumerate(submission.artefacts if artefacts else ()):
-        file = inside(document, ("artefacts", n, "path"), folder, artefact.path)
-        if file is not None and sha256(file) != artefact.sha256.lower():
+class Reading:
+    """Reads a submission's files, each once; what is wrong with them is noted in the document."""
+
+    def __init__(self, document: Document, folder: Path, into: Path | None) -> None:
+        self.document, self.origin, self.folder = document, folder, into or folder
+        self.codecs: dict[str, decode.Codec] = {}
+        self.maps: dict[str, Mapping[str, vss.Mapped]] = {}
+        self.digests: dict[str, str] = {}
+
+    def taken(self, where: documents.Path_, named: str, what: str) -> Path | None:
+        """A file that the submission names, its digest kept; its private copy, where there is one. None, with the mistake noted, if it cannot be."""
+        file = inside(self.document, where, self.origin, named)
+        if file is None:
+            return None
+        target = self.folder / named
+        if target != file:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        self.digests[what] = sha256(file) if target == file else copied(file, target)
+        return target
+
+    def submission(self, said: Submission, artefacts: bool) -> None:
+        document = self.document
+        check_registry(document, document.data)
+        check_names(document, said)
+        check_features(document, said)
+        for n, artefact in enumerate(said.artefacts if artefacts else ()):
+            self.artefact(n, artefact)
+        check_artefacts(document, said)
+        if not said.interface.buses and (said.interface.console is None or not is_image(said)):
             document.mistake(
-                ("artefacts", n, "sha256"), f"{artefact.path} has the digest {sha256(file)}, not {artefact.sha256}"
+                ("interface", "buses"), "at least one bus is expected; a complete image may have a console alone"
             )
-        elif file is not None and artefact.form == "container":
-            for what in container_archive.check(file)[1]:
-                document.mistake(("artefacts", n, "path"), f"{artefact.path}: {what}")
-    check_artefacts(document, submission)
-    if not submission.interface.buses and (submission.interface.console is None or not is_image(submission)):
-        document.mistake(
-            ("interface", "buses"), "at least one bus is expected; a complete image may have a console alone"
-        )
-    seen_paths: dict[str, str] = {}
-    for name, bus in submission.interface.buses.items():
-        check_bus(document, name, bus, folder, seen_paths)
-    check_paths(document, submission.interface, seen_paths)
-    declared_diagnostics.check(document, submission)
-    flashing = submission.interface.flashing
-    for n, package in enumerate(flashing.packages if flashing else ()):
-        where = (*declared_flashing.HERE, "packages", n, "path")
-        file = inside(document, where, folder, package.path)
-        if file is not None and not 0 < file.stat().st_size <= MAX_PACKAGE_BYTES:
-            document.mistake(where, f"{package.path} should have 1 to {MAX_PACKAGE_BYTES} bytes")
-    declared_flashing.check(document, submission)
+        mapped: dict[str, str] = {}
+        for name, bus in said.interface.buses.items():
+            self.bus(name, bus, mapped)
+        check_paths(document, said.interface, mapped)
+        declared_diagnostics.check(document, said)
+        flashing = said.interface.flashing
+        for n, package in enumerate(flashing.packages if flashing else ()):
+            where = (*declared_flashing.HERE, "packages", n, "path")
+            file = self.taken(where, package.path, f"package:{package.kind}")
+            if file is not None and not 0 < file.stat().st_size <= MAX_PACKAGE_BYTES:
+                document.mistake(where, f"{package.path} should have 1 to {MAX_PACKAGE_BYTES} bytes")
+        declared_flashing.check(document, said)
+
+    def artefact(self, n: int, artefact: Artefact) -> None:
+        what = f"artefact:{artefact.role}"
+        file = self.taken(("artefacts", n, "path"), artefact.path, what)
+        if file is None:
+            return
+        if self.digests[what] != artefact.sha256.lower():
+            text = f"{artefact.path} has the digest {self.digests[what]}, not {artefact.sha256}"
+            self.document.mistake(("artefacts", n, "sha256"), text)
+        elif artefact.form == "container":
+            for wrong in container_archive.check(file)[1]:
+                self.document.mistake(("artefacts", n, "path"), f"{artefact.path}: {wrong}")
+
+    def bus(self, name: str, bus: BusInterface, mapped: dict[str, str]) -> None:
+        """A bus with its matrix and its map; `mapped`: the paths that are on other buses."""
+        document = self.document
+        here: documents.Path_ = ("interface", "buses", name)
+        check_rates(document, here, name, bus)
+        file = self.taken((*here, "dbc"), bus.dbc, f"dbc:{name}")
+        if file is None:
+            return
+        try:
+            codec = self.codecs[name] = decode.Codec(decode.load(file, bus.dbc))
+        except BadInput as error:
+            document.mistakes.extend(error.mistakes)
+            return
+        check_against_matrix(document, here, bus, codec)
+        vss_file = self.taken((*here, "vss"), bus.vss, f"vss:{name}") if bus.vss is not None else None
+        if vss_file is None or bus.vss is None:
+            self.maps[name] = {}
+            return
+        mistakes, self.maps[name] = vss.check(vss_file, bus.vss, codec, bus.dbc)
+        document.mistakes.extend(mistakes)
+        for path in self.maps[name]:
+            if path in mapped:
+                document.mistakes.append(f"{bus.vss}:1: {path} is already mapped on bus {mapped[path]}")
+            mapped[path] = name
+
+
+def copied(file: Path, target: Path) -> str:
+    """Copy a file; return the digest of what was copied."""
+    digest = hashlib.sha256()
+    with file.open("rb") as source, target.open("wb") as sink:
+        for block in iter(lambda: source.read(BLOCK), b""):
+            digest.update(block)
+            sink.write(block)
+    return digest.hexdigest()
 
 
 def is_image(submission: Submission) -> bool:
@@ -178,22 +285,17 @@ def inside(document: Document, where: documents.Path_, folder: Path, named: str)
     return None
 
 
-def check_bus(document: Document, name: str, bus: BusInterface, folder: Path, seen_paths: dict[str, str]) -> None:
-    here: documents.Path_ = ("interface", "buses", name)
+def check_rates(document: Document, here: documents.Path_, name: str, bus: BusInterface) -> None:
     if name in ("console", "power"):
         document.mistake(here, f"a bus cannot be called {name!r}")
     if bus.bitrate not in range(10_000, 1_000_001):
         document.mistake((*here, "bitrate"), f"bitrate should be 10000 to 1000000 bit/s, not {bus.bitrate}")
     if bus.fd and bus.data_bitrate is None:
         document.mistake((*here, "fd"), "a CAN FD bus needs data_bitrate")
-    file = inside(document, (*here, "dbc"), folder, bus.dbc)
-    if file is None:
-        return
-    try:
-        codec = decode.Codec(decode.load(file, bus.dbc))
-    except BadInput as error:
-        document.mistakes.extend(error.mistakes)
-        return
+
+
+def check_against_matrix(document: Document, here: documents.Path_, bus: BusInterface, codec: decode.Codec) -> None:
+    """What is said of a bus is in its DBC."""
     nodes = sorted({s for m in codec.database.messages for s in m.senders} | {n.name for n in codec.database.nodes})
     if bus.node not in nodes:
         document.mistake((*here, "node"), f"{bus.dbc} has no node {bus.node!r}{meant(bus.node, nodes)}")
@@ -204,15 +306,6 @@ def check_bus(document: Document, name: str, bus: BusInterface, folder: Path, se
         check_message(document, (*at, "message"), supervision.message, codec, bus.dbc)
         check_signal_value(document, at, supervision.signal, supervision.value, codec, bus.dbc)
     check_spoken(document, here, bus, codec)
-    if bus.vss is not None:
-        vss_file = inside(document, (*here, "vss"), folder, bus.vss)
-        if vss_file is not None:
-            mistakes, paths = vss.check(vss_file, bus.vss, codec, bus.dbc)
-            document.mistakes.extend(mistakes)
-            for path in paths:
-                if path in seen_paths:
-                    document.mistakes.append(f"{bus.vss}:1: {path} is already mapped on bus {seen_paths[path]}")
-                seen_paths[path] = name
 
 
 def check_message(document: Document, where: documents.Path_, name: str, codec: decode.Codec, dbc: str) -> bool:

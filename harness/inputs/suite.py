@@ -24,6 +24,14 @@ class Suite:
     tests: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProfileFile:
+    """A profile that has been checked, and the digest of its file."""
+
+    profile: Profile
+    sha256: str
+
+
 def load(folder: Path) -> Suite:
     """Read one suite; raise BadInput with every mistake, among them tests and requirements that lack each other."""
     file = folder / "requirements.yaml"
@@ -130,6 +138,11 @@ def profile_file(name: str, folder: Path = PROFILES) -> Path:
 
 
 def load_profile(file: Path) -> Profile:
+    """Read and check a profile."""
+    return read_profile(file).profile
+
+
+def read_profile(file: Path) -> ProfileFile:
     """Read a profile; every id must be a requirement of its suites, and stand in one list only."""
     document = documents.read(file)
     profile = documents.load(Profile, document)
@@ -150,4 +163,4 @@ def load_profile(file: Path) -> Profile:
             listed.add(one)
     if document.mistakes:
         raise BadInput(document.mistakes)
-    return profile
+    return ProfileFile(profile=profile, sha256=document.sha256)

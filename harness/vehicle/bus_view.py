@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cantools.database import EncodeError, Message, Signal
 
-from harness.can import decode, vss
+from harness.can import vss
 from harness.can.decode import Codec, Decoded
 from harness.can.e2e import ring
 from harness.can.frames import duration_ns
@@ -31,10 +30,10 @@ class Series:
 class Network:
     """Names for a bus; and the restbus with its present values."""
 
-    def __init__(self, name: str, bus: CanBus, interface: BusInterface, folder: Path) -> None:
-        self.name, self.bus, self.interface = name, bus, interface
-        self.codec = Codec(decode.load(folder / interface.dbc, interface.dbc))
-        self.paths: dict[str, vss.Mapped] = vss.load(folder / interface.vss, self.codec) if interface.vss else {}
+    def __init__(
+        self, name: str, bus: CanBus, interface: BusInterface, codec: Codec, paths: Mapping[str, vss.Mapped]
+    ) -> None:
+        self.name, self.bus, self.interface, self.codec, self.paths = name, bus, interface, codec, paths
         self.rules: Mapping[str, E2e] = {r.message: r for r in interface.e2e}
         self.values: dict[str, dict[str, Any]] = {}
         self.changed: set[str] = set()

@@ -6,11 +6,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from harness import certify, plan, record, verdicts
+from harness import certify, record, verdicts
 from harness.errors import RigError
 from harness.inputs import rig
 from harness.inputs import submission as submissions
 from harness.model import Decision, Outcome
+from harness.paths import memory_of_rig
+from harness.ports import Bench
 from harness.signing import keys
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
@@ -127,13 +129,21 @@ CUTS += [("routine", 2), ("routine", 3), ("reset", 1)]
 
 def open_ports(here, submission, file):
     """Open every port, flashing included; what the flasher says."""
-    item = plan.item_of(submissions.load(submission), submission)
     work = here.folder / "work"
     work.mkdir(exist_ok=True)
     for old in work.iterdir():
         old.unlink()
     told = []
-    with rig.opened(file, item, work, work, tell=told.append) as ports:
+    said = rig.read(file)
+    bench = Bench(
+        item=submissions.read(submission).item,
+        work=work,
+        evidence=work,
+        ports={},
+        memory=memory_of_rig(said.rig.name),
+        tell=told.append,
+    )
+    with rig.opened(said, bench) as ports:
         return ports["flash"].arrival, told
 
 

@@ -13,7 +13,7 @@ from harness import plan as plans
 from harness.bench import claim
 from harness.commissioning import golden as qualify
 from harness.errors import BadInput
-from harness.inputs import rig
+from harness.inputs import inputs, rig
 from harness.model import Decision, Event, Outcome
 from harness.paths import RIGS, memory_of_rig
 from harness.signing import keys
@@ -50,9 +50,9 @@ def here(tmp_path, submission):
 
 
 def qualified(here, tmp_path):
-    loaded = rig.load(here.rig)
-    with claim.held(loaded, here.rig, "qualify") as hold:
-        return qualify.qualify(loaded, here.rig, tmp_path / "qualify", hold, lambda what: None)[1]
+    said = rig.read(here.rig)
+    with claim.held(said, "qualify") as hold:
+        return qualify.qualify(said, tmp_path / "qualify", hold, lambda what: None)[1]
 
 
 def test_a_rig_must_qualify_and_then_every_run_is_bracketed(here, submission, tmp_path):
@@ -88,7 +88,7 @@ def test_a_rig_that_fails_its_golden_check_is_bad_until_it_qualifies_again(here,
     assert {j.outcome for j in done.verdict.requirements} == {Outcome.PASS}  # it is the bracket that failed
     assert any(f.startswith("golden-after: ") for f in done.verdict.faults)
     assert not here.powered
-    status = qualify.status(rig.load(here.rig))
+    status = qualify.status(rig.read(here.rig).rig)
     assert status["bad"]["why"].startswith("golden-after: ")
     with pytest.raises(BadInput, match="is marked bad since .*repair it, then shipei rig qualify"):
         certify.certify(submission, str(here.rig), tmp_path / "runs")
@@ -97,7 +97,7 @@ def test_a_rig_that_fails_its_golden_check_is_bad_until_it_qualifies_again(here,
     here.do("bitrate", rate=500_000)
     shutil.rmtree(tmp_path / "qualify")
     assert qualified(here, tmp_path).decision is Decision.CERTIFIED
-    assert qualify.status(rig.load(here.rig))["bad"] is None
+    assert qualify.status(rig.read(here.rig).rig)["bad"] is None
 
 
 def test_a_golden_check_that_fails_before_keeps_the_item_off_the_bench(here, submission, tmp_path):
@@ -113,7 +113,7 @@ def test_a_golden_check_that_fails_before_keeps_the_item_off_the_bench(here, sub
 
 
 def test_a_silence_is_the_devices_only_where_the_bench_has_shown_that_it_hears(submission):
-    decided = plans.make(submission, RIGS / "sim.yaml")
+    decided = plans.make(inputs.load(submission, RIGS / "sim.yaml"))
     test = decided.requirements[0].tests[0]
     ids = {"requirement": decided.requirements[0].requirement.id, "test": test}
     silent = [Event(what="started", **ids), Event(what="ended", raised="silence", why="no frame within 30 s", **ids)]
@@ -175,7 +175,7 @@ def test_what_is_wrong_in_a_rig_file_is_told_with_its_line(tmp_path, line, said)
     file = tmp_path / "sim-edited.yaml"
     file.write_text((RIGS / "sim.yaml").read_text() + line + "\n")
     with pytest.raises(BadInput, match=said):
-        rig.load(file)
+        rig.read(file)
 
 
 def test_an_instrument_whose_calibration_ran_out_stops_the_plan(tmp_path, submission):
@@ -185,7 +185,7 @@ def test_an_instrument_whose_calibration_ran_out_stops_the_plan(tmp_path, submis
     with pytest.raises(
         BadInput, match=r"the calibration of supply \(M T, S\) ran out on 2020-01-01: have it calibrated"
     ):
-        plans.make(submission, file)
+        inputs.load(submission, file)
 
 
 def test_instruments_are_named_on_certificate_page_and_report(tmp_path, submission):

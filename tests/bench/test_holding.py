@@ -52,7 +52,7 @@ def bench(tmp_path):
 
 
 def hold(file, **options):
-    return claim.held(rig.load(file), file, "a test", **options)
+    return claim.held(rig.read(file), "a test", **options)
 
 
 # ---------------------------------------------------------------- the lock
@@ -70,9 +70,10 @@ def test_a_bench_that_is_taken_is_refused_with_owner_and_age_and_waited_for_when
     code = f"""
 import sys, time
 from pathlib import Path
-from harness import holding, rig
+from harness.bench import claim
+from harness.inputs import rig
 file = Path({str(file)!r})
-with holding.held(rig.load(file), file, "another run"):
+with claim.held(rig.read(file), "another run"):
     print("mine", flush=True)
     sys.stdin.readline()
 """
@@ -96,9 +97,10 @@ def test_a_dead_owners_lock_is_taken_over(bench):
     code = f"""
 import os, signal
 from pathlib import Path
-from harness import holding, rig
+from harness.bench import claim
+from harness.inputs import rig
 file = Path({str(file)!r})
-with holding.held(rig.load(file), file, "doomed"):
+with claim.held(rig.read(file), "doomed"):
     Path({str(relay)!r}).write_text("on")
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -38,7 +38,7 @@ def answers(**given):
 def test_what_is_plugged_in_becomes_a_rig_file_that_loads(tmp_path, way):
     ask, asked = answers(how_the_image=way, bus_on_socketcan="adas", CAN_FD_on_adas="yes")
     file = discover.write(tmp_path / "bench-07.yaml", PLUGGED, ask)
-    found = rig.load(file)
+    found = rig.read(file).rig
     assert (found.name, found.kind) == ("bench-07", "bench")
     assert list(found.ports)[:2] == ["power", "console"]
     assert found.ports["console"]["url"] == "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"
@@ -98,7 +98,7 @@ def test_the_command_asks_nothing_with_yes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"shipei rig check {tmp_path / 'b.yaml'}" in done.stdout
     assert done.stderr == ""
-    rig.load(tmp_path / "b.yaml")
+    rig.read(tmp_path / "b.yaml")
 
 
 # ---------------------------------------------------------------- two buses on one cable
@@ -123,7 +123,7 @@ def wired(tmp_path, monkeypatch):
 
 def test_a_long_check_measures_what_is_wired_and_shows_the_histogram(wired):
     file, _ = wired
-    found = check.check(file, None, reference_item, long=True, flash=False, watch=lambda what: None)
+    found = check.check(rig.read(file), None, reference_item, long=True, flash=False, watch=lambda what: None)
     (loop,) = found.loops
     assert loop.lost == 0
     assert len(loop.delays_us) == loopback.FRAMES
@@ -147,7 +147,7 @@ def test_a_cable_that_is_not_there_loses_every_frame(wired):
         while not other.exists():
             assert second.poll() is None
         file.write_text(text.replace(f"channel: {file.with_name('b')}", f"channel: {other}"))
-        found = check.check(file, None, reference_item, long=True, flash=False, watch=lambda what: None)
+        found = check.check(rig.read(file), None, reference_item, long=True, flash=False, watch=lambda what: None)
         second.kill()
     assert not found.ok
     assert "is the cable between body and adas there" in found.rows["body - adas"]["says"]

@@ -12,10 +12,10 @@ import pytest
 
 from adapters.can_slcan import Slcan
 from adapters.qemu import QemuTarget
-from harness import certify, plan
+from harness import certify
 from harness.commissioning import check
 from harness.errors import BadInput, RigError
-from harness.inputs import submission
+from harness.inputs import rig, submission
 from harness.model import Decision
 from harness.paths import RIGS
 from harness.ports import EXT, TX, Bench, Frame
@@ -143,7 +143,7 @@ def test_an_image_that_never_answers_is_refused_within_its_limit(firmware, tmp_p
 def line(firmware, tmp_path):
     """A bus, and what connects it to as a board would."""
     with ExitStack() as stack:
-        item = plan.item_of(submission.load(firmware), firmware)
+        item = submission.read(firmware).item
         bench = Bench(item=item, work=tmp_path, evidence=tmp_path, ports={}, memory=tmp_path)
         yield stack.enter_context(Slcan().open("body", bench))
 
@@ -211,17 +211,31 @@ def test_what_an_awake_board_does_not_take_is_held_against_the_bench(line):
 
 
 def test_a_check_listens_for_as_long_as_a_board_takes_to_boot(tmp_path):
-    found = check.check(RIGS / "qemu-arm64.yaml", image(tmp_path), reference_item, long=False, flash=False, watch=quiet)
+    found = check.check(
+        rig.read(RIGS / "qemu-arm64.yaml"),
+        submission.read(image(tmp_path)),
+        reference_item,
+        long=False,
+        flash=False,
+        watch=quiet,
+    )
     assert found.ok, found.rows
     assert "frames on body" in found.rows["device"]["says"]
 
 
 def test_a_check_of_an_item_that_has_a_console_alone(tmp_path):
     folder = image(tmp_path, "micropython-microbit")
-    found = check.check(RIGS / "qemu-microbit.yaml", folder, reference_item, long=False, flash=False, watch=quiet)
+    found = check.check(
+        rig.read(RIGS / "qemu-microbit.yaml"),
+        submission.read(folder),
+        reference_item,
+        long=False,
+        flash=False,
+        watch=quiet,
+    )
     assert found.ok, found.rows
 
 
 def test_a_check_without_an_image_says_where_to_get_one():
     with pytest.raises(BadInput, match="name one with --submission"):
-        check.check(RIGS / "qemu-pc.yaml", None, reference_item, long=False, flash=False, watch=quiet)
+        check.check(rig.read(RIGS / "qemu-pc.yaml"), None, reference_item, long=False, flash=False, watch=quiet)

@@ -59,7 +59,7 @@ def test_yaml_on_the_pages_loads(load, text, tmp_path):
     if load == "rig":  # with all its recipes and their fields
         (tmp_path / "golden" / "cockpit").mkdir(parents=True)
         (tmp_path / "rig.yaml").write_text(text, encoding="utf-8")
-        rig.load(tmp_path / "rig.yaml")
+        rig.read(tmp_path / "rig.yaml")
 
 
 def recipes():

@@ -119,8 +119,7 @@ import sys, json
 from pathlib import Path
 from contextlib import ExitStack
 from adapters.can_python import PythonCan
-from harness.interface import Interface
-from harness.model import Item
+from harness.model import Interface, Item
 from harness.ports import Bench
 work = Path(sys.argv[1])
 bench = Bench(item=Item(files={}, interface=Interface(buses={})), work=work, evidence=work, ports={}, memory=work)

@@ -14,13 +14,14 @@ from adapters.program import ProgramTarget
 from adapters.qemu import QemuTarget
 from adapters.replay import RecordedCan, RecordedConsole, RecordedPower
 from adapters.simulation import SimulatedConsole, SimulatedTarget
-from harness import certify, plan
+from harness import plan
 from harness.driving.closed_loop import Loop, coupling
 from harness.driving.scenario import cases, load
 from harness.errors import RigError
-from harness.inputs import submission
-from harness.paths import SUITES
+from harness.inputs import inputs, submission
+from harness.paths import RIGS, SUITES
 from harness.ports import TX, Bench, CanBus, Console, Cycle, Frame, Power, Replayed
+from harness.run import run
 from harness.vehicle.bus_view import Network
 from rigs.ecus import build
 from rigs.images import build as images
@@ -47,14 +48,14 @@ SAID = {"simulated": COCKPIT, "hub": COCKPIT, "board": ("BL: mps2 boot block 1.0
 @pytest.fixture(scope="module")
 def item(tmp_path_factory):
     folder = build.build(tmp_path_factory.mktemp("built") / "s")
-    return plan.item_of(submission.load(folder), folder)
+    return submission.read(folder).item
 
 
 @pytest.fixture(scope="module")
 def board_item(tmp_path_factory):
     image = images.catalogue()["mps2-an385-cluster-c"]
     folder = images.build(tmp_path_factory.mktemp("built") / "board", image, lambda what: None)
-    return plan.item_of(submission.load(folder), folder)
+    return submission.read(folder).item
 
 
 def open_all(stack, recipes, item, work):
@@ -75,8 +76,9 @@ def live(request, item, board_item, tmp_path):
 def overdue(tmp_path_factory):
     """A closed loop that was to start long ago."""
     folder = build.build(tmp_path_factory.mktemp("built") / "assist", ecu="driving_assistance-b")
-    declared = submission.load(folder).interface.buses["adas"]
-    net = Network("adas", None, declared, folder)
+    said = submission.read(folder)
+    declared = said.submission.interface.buses["adas"]
+    net = Network("adas", None, declared, said.codecs["adas"], said.maps["adas"])
     case = cases(load(SUITES / "driving_assistance" / "scenarios.yaml")["AEB-CCRS"])[0]
     return Loop(coupling(case, net.codec, net.paths, declared, 1))
 
@@ -248,8 +250,8 @@ def test_a_port_that_does_not_open_says_why(recipe, said, item, tmp_path):
 
 def test_a_record_plays_back_as_ports(tmp_path, item, tmp_path_factory):
     folder = build.build(tmp_path / "s")
-    certified, rig_file = certify.make_plan(folder, "sim", None, "BOOT-STAGES")
-    certify.run(certified, folder, rig_file, tmp_path / "record")
+    with inputs.taken(folder, RIGS / "sim.yaml") as given:
+        run(plan.make(given, "BOOT-STAGES"), given, tmp_path / "record")
     record = str(tmp_path / "record")
     recipes = {
         "power": RecordedPower(record=record),

@@ -15,7 +15,6 @@ from udsoncan.services import Authentication
 from adapters.can_python import PythonCan
 from adapters.hub import Hub
 from adapters.uds import UdsOverCan
-from harness import plan
 from harness.errors import DeviceError, RigError
 from harness.inputs import rig, submission
 from harness.model import BusInterface, DiagnosticsInterface, Interface, Item
@@ -153,10 +152,11 @@ def test_a_lost_consecutive_frame_ends_the_request():
 def on_sim(ecu, tmp_path):
     """The port on the simulated rig, with that reference ECU on it."""
     folder = build.build(tmp_path / ecu, ecu=ecu)
-    item = plan.item_of(submission.load(folder), folder)
+    item = submission.read(folder).item
     text = (RIGS / "sim.yaml").read_text() + '  diag: {use: "adapters.uds:UdsOverCan"}\n'
     (tmp_path / "sim-diag.yaml").write_text(text)
-    with rig.opened(tmp_path / "sim-diag.yaml", item, tmp_path, tmp_path) as ports:
+    bench = Bench(item=item, work=tmp_path, evidence=tmp_path, ports={}, memory=tmp_path)
+    with rig.opened(rig.read(tmp_path / "sim-diag.yaml"), bench) as ports:
         ports["power"].on()
         bus = ports[item.interface.diagnostics.bus]
         bus.wait(1 << 60, bus.now_ns() + 400_000_000)

@@ -3,7 +3,6 @@
 from adapters.can_slcan import Slcan
 from adapters.console_serial import SerialConsole
 from adapters.qemu import QemuTarget
-from harness import plan
 from harness.inputs import submission
 from harness.ports import Bench
 from rigs.images import build, linux
@@ -24,7 +23,7 @@ def image(folder, name=REFERENCE, **defect):
 
 def opened(stack, folder, work, power=MPS2):
     """The ports of a submission's board, closed with the stack."""
-    item = plan.item_of(submission.load(folder), folder)
+    item = submission.read(folder).item
     ports = {}
     for name, recipe in {"body": Slcan(), "power": power, "console": SerialConsole(on="power")}.items():
         bench = Bench(item=item, work=work, evidence=work, ports=ports, memory=work)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adapters.replay import ReplayedBus
-from harness import documents, plan
+from harness import documents
 from harness.bring_up import around, switch_on
 from harness.driving import closed_loop
 from harness.driving import drive as driving
@@ -32,12 +32,10 @@ SCENARIOS = load(SUITES / "driving_assistance" / "scenarios.yaml")
 @pytest.fixture(scope="module")
 def vehicle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("loop")
-    file = submissions.locate(build.build(folder / "submission", ecu="driving_assistance-a"))
-    submission = submissions.load(file)
-    item = plan.item_of(submission, file.parent)
-    bench = Bench(item=item, work=folder, evidence=folder, ports={}, memory=folder)
-    with rig.opened(rig.locate("sim"), bench) as ports:
-        live = around(ports, submission.interface, file.parent)
+    submitted = submissions.read(build.build(folder / "submission", ecu="driving_assistance-a"))
+    bench = Bench(item=submitted.item, work=folder, evidence=folder, ports={}, memory=folder)
+    with rig.opened(rig.read(rig.locate("sim")), bench) as ports:
+        live = around(ports, submitted)
         switch_on(live, ports, 5.0)
         live.pass_time(0.5)
         yield live

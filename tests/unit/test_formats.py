@@ -8,7 +8,7 @@ import pytest
 
 from harness import documents, plan
 from harness.errors import BadInput
-from harness.inputs import rig, submission, suite
+from harness.inputs import inputs, rig, submission, suite
 from harness.paths import EXAMPLES, RIGS
 from rigs.ecus import build
 from shipei.cli import NOUNS
@@ -176,7 +176,7 @@ def test_a_dbc_that_lacks_a_mapped_signal(folder):
 def test_a_chip_that_is_not_the_rigs(folder, tmp_path):
     other = tmp_path / "bench.yaml"
     other.write_text((RIGS / "sim.yaml").read_text().replace("{name: sim, revision", "{name: sa8155p, revision"))
-    text = mistakes(plan.make, folder, other)
+    text = mistakes(inputs.load, folder, other)
     assert "claims the chip sim 1, but the rig sim is sa8155p 1" in text
     assert re.match(r".*submission.yaml:4: ", text)
 
@@ -202,7 +202,7 @@ def test_a_mistake_in_a_rig(folder, tmp_path, old, new, said):
     text = (RIGS / "sim.yaml").read_text()
     assert old in text
     file.write_text(text.replace(old, new))
-    assert re.search(said, mistakes(plan.make, folder, file))
+    assert re.search(said, mistakes(inputs.load, folder, file))
 
 
 HUB = (RIGS / "hub.yaml").read_text()
@@ -229,7 +229,7 @@ def test_a_port_that_stands_on_none_of_the_rigs(tmp_path, text, said):
     assert text != HUB
     file = tmp_path / "hub.yaml"
     file.write_text(text)
-    assert re.search(said, mistakes(rig.load, file))
+    assert re.search(said, mistakes(rig.read, file))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_port_that_stands_on_none_of_the_rigs(tmp_path, text, said):
 def test_a_supply_that_nobody_names_may_be_missing(tmp_path, text):
     file = tmp_path / "hub.yaml"
     file.write_text(text)
-    assert rig.load(file)
+    assert rig.read(file)
 
 
 def test_unknown_rig_and_profile_names():
@@ -292,7 +292,7 @@ def test_hostile_text_is_a_mistake_and_nothing_else(tmp_path, text):
 
 def test_a_feature_that_is_not_declared_is_not_planned(folder):
     edit(folder, "  seat: {}\n", "")
-    made = plan.make(folder, RIGS / "sim.yaml")
+    made = plan.make(inputs.load(folder, RIGS / "sim.yaml"))
     left = {x.id: x.reason for x in made.not_applicable}
     assert left.pop("COCKPIT-SEAT-001") == "feature seat is not declared"
     images = {"BOOT-SOAK-001", "BOOT-WATCHDOG-001", "BOOT-LOGIN-001", "BOOT-CLOCK-001"}
@@ -306,24 +306,24 @@ def test_a_feature_that_is_not_declared_is_not_planned(folder):
 
 
 def test_a_declared_figure_replaces_a_default(folder):
-    made = plan.make(folder, RIGS / "sim.yaml")
+    made = plan.make(inputs.load(folder, RIGS / "sim.yaml"))
     ready = next(p.requirement for p in made.requirements if p.requirement.id == "BOOT-READY-001")
     assert [m.high for m in ready.measures] == [1.5, 2.5]
 
 
 def test_what_a_rig_cannot_decide_is_said_or_refused(folder, tmp_path):
-    made = plan.make(folder, RIGS / "hub.yaml")
+    made = plan.make(inputs.load(folder, RIGS / "hub.yaml"))
     assert [x.id for x in made.not_decidable] == ["CAN-CYCLE-002", "ISOTP-GAP-001", "CAN-PASSIVE-001", "CAN-BUSOFF-001"]
     assert made.not_decidable[2].reason == "it needs buses that can do faults, and those of the rig hub cannot"
     strict = tmp_path / "strict.yaml"
     strict.write_text('name: strict\nversion: "1"\nsuites: [common]\nmandatory: [CAN-CYCLE-002]\n')
-    assert "needs a clock exact to 0.5 ms" in mistakes(plan.make, folder, RIGS / "hub.yaml", strict)
+    assert "needs a clock exact to 0.5 ms" in mistakes(plan.make, inputs.load(folder, RIGS / "hub.yaml", strict))
 
 
 def test_full_effort_repeats_more_and_is_written_down(folder, tmp_path):
     full = tmp_path / "full.yaml"
     full.write_text('name: full\nversion: "1"\nsuites: [common]\nmandatory: [NM-WAKE-003]\neffort: full\n')
-    made = {file: plan.make(folder, RIGS / "sim.yaml", file) for file in (None, full)}
+    made = {file: plan.make(inputs.load(folder, RIGS / "sim.yaml", file)) for file in (None, full)}
     times = {
         file: next(p.requirement.parameters["times"] for p in m.requirements if p.requirement.id == "NM-WAKE-003")
         for file, m in made.items()
@@ -333,7 +333,7 @@ def test_full_effort_repeats_more_and_is_written_down(folder, tmp_path):
 
 
 def test_the_plan_names_every_input(folder: Path):
-    digests = plan.make(folder, RIGS / "sim.yaml").digests
+    digests = plan.make(inputs.load(folder, RIGS / "sim.yaml")).digests
     assert {
         "submission",
         "rig",

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from harness import certificate, certify, record, rejudge, verdicts
-from harness.can import trace
+from harness import certificate, certify, documents, record, rejudge, verdicts
+from harness import plan as plans
+from harness.can import decode, trace
 from harness.errors import BadInput
+from harness.inputs import inputs
+from harness.inputs import submission as submissions
 from harness.model import Decision, Outcome
+from harness.paths import RIGS
 from harness.ports import TX
 from rigs.ecus import build
 
@@ -198,27 +203,61 @@ def test_lost_frames_and_error_frames_never_certify(tmp_path):
 
 def test_what_was_run_by_hand_is_never_signed(tmp_path):
     folder = build.build(tmp_path / "s")
-    plan, rig_file = certify.make_plan(folder, "sim", None, "COCKPIT-SPEED-001")
-    assert not plan.signable
-    certify.run(plan, folder, rig_file, tmp_path / "run" / "record")
+    with inputs.taken(folder, RIGS / "sim.yaml") as given:
+        plan = plans.make(given, "COCKPIT-SPEED-001")
+        assert not plan.signable
+        certify.run(plan, given, tmp_path / "run" / "record")
     assert verdicts.of_record(tmp_path / "run" / "record").decision is Decision.CERTIFIED
     with pytest.raises(BadInput, match="left requirements out by hand"):
         certify.sign_run(tmp_path / "run", None)
 
 
-def test_an_artefact_that_changes_after_the_plan_is_refused(tmp_path):
+def test_what_runs_is_what_was_checked_whatever_becomes_of_the_submission_meanwhile(tmp_path):
     folder = build.build(tmp_path / "s")
-    plan, rig_file = certify.make_plan(folder, "sim")
-    with (folder / "cockpit-1.4.0.pyz").open("ab") as stream:
-        stream.write(b"x")
-    with pytest.raises(BadInput, match=r"has the digest|changed between"):
-        certify.run(plan, folder, rig_file, tmp_path / "record")
+    with inputs.taken(folder, RIGS / "sim.yaml") as given:
+        plan = plans.make(given, "BOOT-STAGES")
+        with (folder / "cockpit-1.4.0.pyz").open("ab") as stream:
+            stream.write(b"x")
+        (folder / "cockpit-a.dbc").unlink()
+        certify.run(plan, given, tmp_path / "record")
+    assert verdicts.of_record(tmp_path / "record").decision is Decision.CERTIFIED
+    with pytest.raises(BadInput, match=r"has the digest .*\n.*no such file: cockpit-a.dbc"):
+        inputs.load(folder, RIGS / "sim.yaml")
+
+
+def test_each_input_is_read_and_hashed_once(tmp_path, monkeypatch):
+    """In the process that certifies; the one that runs the tests has its own private copies, and reads those."""
+    folder = build.build(tmp_path / "s")
+    counted = Counter()
+
+    def count(where, name):
+        call = getattr(where, name)
+
+        def counting(file, *rest, **options):
+            counted[name, Path(file).name] += 1
+            return call(file, *rest, **options)
+
+        monkeypatch.setattr(where, name, counting)
+
+    count(documents, "read")
+    count(decode, "load")
+    count(submissions, "sha256")
+    count(submissions, "copied")
+    certify.certify(folder, "sim", tmp_path / "runs", profile=one_requirement(tmp_path))
+    ours = {"submission.yaml", "sim.yaml", "p.yaml", "cockpit-a.dbc", "cockpit-a.vss_dbc.json", "cockpit-1.4.0.pyz"}
+    times = Counter({key: times for key, times in counted.items() if key[1] in ours})
+    assert {name for _, name in times} == ours
+    assert max(times.values()) == 1, times
+
+
+def one_requirement(folder):
+    file = folder / "p.yaml"
+    file.write_text('name: p\nversion: "1"\nsuites: [common]\nmandatory: [BOOT-STAGES-001]\n')
+    return str(file)
 
 
 def test_a_rig_without_a_supply_judges_what_it_can_and_rejudges_to_the_same(tmp_path, monkeypatch):
     """A device that is on already, as on a bench whose supply nobody switches."""
-    from harness.paths import RIGS
-
     (tmp_path / "lab_always_on.py").write_text(
         "from contextlib import contextmanager\n"
         "from adapters.simulation import SimulatedTarget\n"

@@ -13,7 +13,6 @@ from adapters._process.stepper import Stepper
 from adapters.can_python import OwnedBus, SteadyReader
 from adapters.can_simulated import SimulatedCan
 from adapters.simulation import SimulatedConsole, SimulatedTarget
-from harness import plan
 from harness.can import trace
 from harness.can.frames import bit_counts, duration_ns
 from harness.errors import DeviceError, RigError
@@ -27,7 +26,7 @@ MS = 1_000_000
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     folder = build.build(tmp_path_factory.mktemp("built") / "s")
-    return plan.item_of(submission.load(folder), folder)
+    return submission.read(folder).item
 
 
 @pytest.fixture
