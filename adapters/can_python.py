@@ -14,6 +14,7 @@ from harness.can.trace import Reader, Rows
 from harness.errors import RigError, given
 from harness.model import noun
 from harness.ports import Bench, Coupled, Cycle, Frame, Health, StandsOn
+from harness.record import trace_of
 
 START_S, ANSWER_S, HANG_S = 20.0, 10.0, 10.0
 POLL_S = 0.002
@@ -160,7 +161,7 @@ class PythonCan:
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[OwnedBus]:
-        trace = bench.evidence / f"trace-{name}.bin"
+        trace = trace_of(bench.evidence, name)
         with owned(self.settings(name, bench), name, trace, bench.loops) as bus:
             if self.interface == "socketcan":
                 bus.channel = self.channel or ""

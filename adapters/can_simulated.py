@@ -12,6 +12,7 @@ from harness.can.frames import ERROR_FRAME_BITS, RECOVERY_BITS, duration_ns
 from harness.can.trace import Rows, Trace
 from harness.model import noun
 from harness.ports import ERROR, EXT, TX, Bench, Coupled, Cycle, Frame, Health, StandsOn
+from harness.record import trace_of
 
 BENCH, ITEM = 0, 1
 PASSIVE, BUS_OFF = 128, 256  # transmit errors
@@ -241,7 +242,7 @@ class SimulatedCan:
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[SimulatedBus]:
         interface = bench.item.interface.buses[name]
-        trace = Trace(bench.evidence / f"trace-{name}.bin", name)
+        trace = Trace(trace_of(bench.evidence, name), name)
         world: World = bench.ports[self.on]
         bus = SimulatedBus(world, self, interface.bitrate, interface.data_bitrate, trace)
         world.buses.append(bus)

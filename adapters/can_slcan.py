@@ -21,6 +21,7 @@ from harness.errors import given
 from harness.model import noun
 from harness.ports import EXT, FD, RTR, TX, Bench
 from harness.processes import go_along
+from harness.record import trace_of
 
 KINDS = {"t": 0, "T": EXT, "r": RTR, "R": EXT | RTR}
 LETTERS = {flags: letter for letter, flags in KINDS.items()}
@@ -192,7 +193,7 @@ class Slcan:
     def open(self, name: str, bench: Bench) -> Iterator[Any]:
         bench.work.mkdir(parents=True, exist_ok=True)
         path = Path(bench.work) / f"{name}.sock"
-        line, trace = {"interface": "shipei_slcan", "channel": str(path)}, bench.evidence / f"trace-{name}.bin"
+        line, trace = {"interface": "shipei_slcan", "channel": str(path)}, trace_of(bench.evidence, name)
         with owned(line, name, trace, bench.loops) as bus:
             bus.socket = str(path)
             yield bus

@@ -17,6 +17,7 @@ from harness.console import Assembler
 from harness.errors import RigError
 from harness.model import Login, noun
 from harness.ports import Bench, Line, StandsOn
+from harness.record import CONSOLE
 
 READ_BYTES = 65536
 READ_S = 0.05
@@ -234,7 +235,7 @@ class SerialConsole:
         if url is None:
             raise RigError(f"port {name} needs a url, or `on: PORT`")
         said = bench.item.interface.console
-        console = SerialPort(self, url, bench.evidence / "console.jsonl", said.login if said else None)
+        console = SerialPort(self, url, bench.evidence / CONSOLE, said.login if said else None)
         try:
             yield console
         finally:

@@ -167,7 +167,7 @@ class RecordedCan:
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedBus]:
         script = Script(Path(self.record))
-        rows, _ = trace.load(Path(self.record) / f"trace-{name}.bin")
+        rows, _ = trace.load(record.trace_of(Path(self.record), name))
         yield ReplayedBus(name, rows, script, uncertainty(script, name))
 
 
@@ -180,7 +180,7 @@ class RecordedConsole:
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedConsole]:
         script = Script(Path(self.record))
-        yield ReplayedConsole(console.load(Path(self.record) / "console.jsonl"), script, uncertainty(script, name))
+        yield ReplayedConsole(console.load(Path(self.record) / record.CONSOLE), script, uncertainty(script, name))
 
 
 @noun

@@ -13,6 +13,7 @@ from harness.console import Assembler
 from harness.errors import DeviceError, given
 from harness.model import noun
 from harness.ports import Bench, Line, StandsOn
+from harness.record import CONSOLE
 
 if TYPE_CHECKING:
     from adapters.can_simulated import SimulatedBus
@@ -136,7 +137,7 @@ class SimulatedTarget:
         artefact = work / "artefact"
         shutil.copyfile(bench.item.files["application"], artefact)
         artefact.chmod(0o500)
-        world = World(artefact, work, bench.evidence / "console.jsonl")
+        world = World(artefact, work, bench.evidence / CONSOLE)
         cpus = share_a_cpu()
         try:
             yield world

@@ -7,6 +7,7 @@ it passes inside the limits, the limits included, and fails outside.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.model import Decision, Event, Judged, Limit, Measure, Measured, Outcome, Plan, PlannedRequirement, Verdict
@@ -190,17 +191,43 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=WORST_FIRST.index, default=Outcome.MISS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A measurement's figures as people read them: with the unit in `value`, `allowed` and `unsure`, without it in the limits."""
+
+    value: str
+    low: str
+    high: str
+    allowed: str
+    unsure: str
+
+
+def words(measured: Measured) -> Words:
+    """
+    >>> words(Measured(name="ready_s", value=3.25, unit="s", low=None, high=3, uncertainty=0.0012, outcome=Outcome.FAIL))
+    Words(value='3.25 s', low='', high='3', allowed='at most 3 s', unsure='0.0012 s')
+    """
+    unit = "" if measured.unit == "1" else f" {measured.unit}"
+    low, high = ("" if limit is None else format(limit, "g") for limit in (measured.low, measured.high))
+    allowed = f"at most {high}" if not low else f"at least {low}" if not high else f"{low} to {high}"
+    return Words(
+        value=f"{measured.value:.6g}{unit}",
+        low=low,
+        high=high,
+        allowed=f"{allowed}{unit}",
+        unsure=f"{measured.uncertainty:.3g}{unit}",
+    )
+
+
 def in_words(measured: Measured) -> str:
     """
     >>> in_words(Measured(name="ready_s", value=3.2, unit="s", low=0, high=3, uncertainty=0, outcome=Outcome.FAIL))
     'ready_s is 3.2 s, allowed 0 to 3 s'
     """
-    unit = "" if measured.unit == "1" else f" {measured.unit}"
-    low, high = (None if limit is None else format(limit, "g") for limit in (measured.low, measured.high))
-    allowed = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
-    text = f"{measured.name} is {measured.value:.6g}{unit}, allowed {allowed}{unit}"
+    said = words(measured)
+    text = f"{measured.name} is {said.value}, allowed {said.allowed}"
     if measured.outcome is Outcome.MISS:
-        text += f"; inconclusive, this rig is exact to {measured.uncertainty:.3g}{unit}"
+        text += f"; inconclusive, this rig is exact to {said.unsure}"
     if measured.outcome is Outcome.ERROR:
         text += f"; its limits cannot be worked out from {measured.context}"
     where = ", ".join(f"{k}={v}" for k, v in measured.context.items() if isinstance(v, str))

@@ -107,7 +107,7 @@ def begin(recorded: Path, decided: Plan, work: Path, buses: Iterable[str]) -> Pa
     recorded.mkdir()
     record.write_json(recorded / record.PLAN, documents.dump(decided))
     for bus in buses:
-        shutil.copyfile(work / f"trace-{bus}.bin", recorded / f"trace-{bus}.bin")
+        shutil.copyfile(record.trace_of(work, bus), record.trace_of(recorded, bus))
     return recorded
 
 
@@ -121,7 +121,7 @@ def without_diagnostics(said: Path, claimed: Submission, folder: Path) -> Path:
     for name in (*claimed.interface.files, *(artefact.path for artefact in claimed.artefacts)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(said.parent / name, folder / name)
-    file = folder / "submission.yaml"
+    file = folder / record.SUBMISSION
     file.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return file
 
@@ -173,7 +173,7 @@ def rig_of(found: Mapping[str, Rows], claimed: Submission, clock_ms: float, work
     """A rig file whose buses are the recording's."""
     ports = {}
     for bus, rows in found.items():
-        file = work / f"trace-{bus}.bin"
+        file = record.trace_of(work, bus)
         kept = Trace(file, bus)
         kept.extend(rows)
         kept.close()

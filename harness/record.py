@@ -11,8 +11,20 @@ from harness.model import Event, Manifest, Plan
 from harness.paths import sha256
 
 EVENTS, PLAN, SEAL, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
+CONSOLE, LOG = "console.jsonl", "pytest.log"
+SUBMISSION, RIG = "submission.yaml", "rig.yaml"  # in INPUTS
 BEFORE, AFTER = "golden-before", "golden-after"  # records of their own, inside a bracketed one
 MAX_EVENTS = 2_000_000
+
+
+def trace_of(folder: Path, bus: str) -> Path:
+    """Return the file of a bus's trace in a record."""
+    return folder / f"trace-{bus}.bin"
+
+
+def traces(folder: Path) -> dict[str, Path]:
+    """Return the files of all traces in a record, by bus."""
+    return {f.stem.removeprefix("trace-"): f for f in sorted(folder.glob("trace-*.bin"))}
 
 
 class Recorder:
@@ -47,6 +59,35 @@ def events(folder: Path) -> Iterator[Event]:
                 yield adapter.validate_json(line, strict=True)
             except ValueError as error:
                 raise BadInput(f"{file}:{number}: not an event: {str(error).splitlines()[-1].strip()}") from None
+
+
+class Tail:
+    """The events of a record that is being written: which tests start, and what takes long before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.seen = folder / EVENTS, 0
+
+    def read(self) -> Iterator[str]:
+        """What has come since it was read last; a line that is not whole yet comes next time."""
+        if not self.file.is_file():
+            return
+        with self.file.open("rb") as stream:
+            stream.seek(self.seen)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                self.seen += len(line)
+                if line.startswith((b'{"what": "started"', b'{"what": "opening"')):
+                    said = json.loads(line)
+                    yield str(said.get("test") or said.get("why"))
+
+
+def mend(folder: Path) -> None:
+    """Drop a last event that a kill cut off."""
+    file = folder / EVENTS
+    raw = file.read_bytes() if file.is_file() else b""
+    if raw and not raw.endswith(b"\n"):
+        file.write_bytes(raw[: raw.rfind(b"\n") + 1])
 
 
 def write_json(file: Path, data: Any) -> None:

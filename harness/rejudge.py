@@ -35,13 +35,13 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
     old = list(record.events(folder))
     with tempfile.TemporaryDirectory(prefix="shipei-rejudge-") as name:
         work = Path(name)
-        new = work / "record"
+        new = work / verdicts.RECORD
         new.mkdir()
         shutil.copyfile(folder / record.PLAN, new / record.PLAN)
         inputs = work / "inputs"
         shutil.copytree(folder / record.INPUTS, inputs)
         rig_file = replay_rig(folder, plan, inputs, work)
-        job = Job(plan=plan, submission=inputs / "submission.yaml", rig_file=rig_file, folder=new, work=work)
+        job = Job(plan=plan, submission=inputs / record.SUBMISSION, rig_file=rig_file, folder=new, work=work)
         finish(new, execute(job, watch))
         events = [e for e in record.events(new) if e.what not in ("opened", "clock", "health")]
     kept = [e for e in old if e.what in ("opened", "clock", "health", "fault")]
@@ -57,10 +57,10 @@ def still_open(old: list[Event]) -> list[Event]:
 
 def replay_rig(folder: Path, plan: Plan, inputs: Path, work: Path) -> Path:
     """A rig file whose ports are the record's."""
-    original = of_document(documents.read(inputs / "rig.yaml"))
+    original = of_document(documents.read(inputs / record.RIG))
     if original is None:
         raise BadInput(f"{folder}: the recorded rig file cannot be read")
-    buses = [f.stem.removeprefix("trace-") for f in sorted(folder.glob("trace-*.bin"))]
+    buses = record.traces(folder)
     names = [n for n in original.ports if n in KINDS or n in buses]
     ports = {
         n: {"use": f"adapters.replay:{KINDS.get(n, 'RecordedCan')}", "record": str(folder.resolve())} for n in names

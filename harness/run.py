@@ -1,6 +1,5 @@
 """Carry out a plan: pytest as a child on the rig, watched by its clock and its events; leaves a sealed record, whatever happens."""
 
-import json
 import os
 import shutil
 import signal
@@ -53,7 +52,7 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
         record.write_json(folder / record.PLAN, documents.dump(plan))
         keep_inputs(given.submitted, rig_file, folder / record.INPUTS)
-        submission = given.submitted.folder / "submission.yaml"
+        submission = given.submitted.folder / record.SUBMISSION
         job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=Path(work))
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
         if not (golden and golden(folder / record.BEFORE)):
@@ -67,10 +66,10 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
 def keep_inputs(submitted: Submitted, rig_file: Path, inputs: Path) -> None:
     """The record carries what a later reader needs to judge again: everything but the artefacts themselves."""
     inputs.mkdir()
-    shutil.copyfile(rig_file, inputs / "rig.yaml")
-    for name in ("submission.yaml", *submitted.submission.interface.files):
+    shutil.copyfile(rig_file, inputs / record.RIG)
+    for name in (record.SUBMISSION, *submitted.submission.interface.files):
         (inputs / name).parent.mkdir(parents=True, exist_ok=True)
-        source = submitted.file if name == "submission.yaml" else submitted.folder / name
+        source = submitted.file if name == record.SUBMISSION else submitted.folder / name
         shutil.copyfile(source, inputs / name)
 
 
@@ -90,7 +89,7 @@ def execute(job: Job, watch: Watch, hold: Hold | None = None) -> list[str]:
         "PYTEST_ADDOPTS": "",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    with processes.owned(), (folder / "pytest.log").open("wb") as log:
+    with processes.owned(), (folder / record.LOG).open("wb") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -102,7 +101,7 @@ def execute(job: Job, watch: Watch, hold: Hold | None = None) -> list[str]:
             preexec_fn=in_child,
         )
         try:
-            return supervise(child, plan.limit_s, folder / record.EVENTS, watch, hold)
+            return supervise(child, plan.limit_s, record.Tail(folder), watch, hold)
         finally:
             processes.end(child.pid)
             child.wait()
@@ -114,12 +113,12 @@ def in_child() -> None:
 
 
 def supervise(
-    child: "subprocess.Popen[bytes]", limit_s: float, events: Path, watch: Watch, hold: Hold | None
+    child: "subprocess.Popen[bytes]", limit_s: float, tail: record.Tail, watch: Watch, hold: Hold | None
 ) -> list[str]:
     """Wait for the child within the limit and as long as the bench is ours, telling which tests start."""
-    deadline, seen = time.monotonic() + limit_s, 0
+    deadline = time.monotonic() + limit_s
     while child.poll() is None:
-        seen = tell(events, seen, watch)
+        tell(tail, watch)
         lost = hold.lost() if hold else ""
         if lost or time.monotonic() > deadline:
             child.send_signal(signal.SIGINT)
@@ -132,7 +131,7 @@ def supervise(
             child.wait(POLL_S)
         except subprocess.TimeoutExpired:
             continue
-    tell(events, seen, watch)
+    tell(tail, watch)
     if child.returncode < 0:
         return [f"the test process was killed by signal {-child.returncode}"]
     return (
@@ -140,40 +139,20 @@ def supervise(
     )
 
 
-def tell(events: Path, seen: int, watch: Watch) -> int:
-    """Report tests that started since byte `seen`."""
-    if not events.is_file():
-        return seen
-    with events.open("rb") as stream:
-        stream.seek(seen)
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            seen += len(line)
-            if line.startswith(b'{"what": "started"'):
-                watch(line.split(b'"test": "')[1].split(b'"')[0].decode())
-            elif line.startswith(b'{"what": "opening"'):
-                watch(json.loads(line)["why"])
-    return seen
+def tell(tail: record.Tail, watch: Watch) -> None:
+    for what in tail.read():
+        watch(what)
 
 
 def finish(folder: Path, faults: list[str]) -> str:
     """Add what the supervisor saw, cut torn tails, seal."""
-    mend(folder / record.EVENTS)
+    record.mend(folder)
     recorder = record.Recorder(folder)
     for fault in faults:
         recorder.write("fault", why=fault)
     recorder.close()
-    torn = tuple(name for file in sorted(folder.glob("trace-*.bin")) if (name := cut_tail(file)))
+    torn = tuple(name for file in record.traces(folder).values() if (name := cut_tail(file)))
     return record.seal(folder, torn)
-
-
-def mend(events: Path) -> None:
-    """Drop a last line that a kill cut off."""
-    if events.is_file():
-        raw = events.read_bytes()
-        if raw and not raw.endswith(b"\n"):
-            events.write_bytes(raw[: raw.rfind(b"\n") + 1])
 
 
 def cut_tail(file: Path) -> str:

@@ -26,6 +26,7 @@ from allure_commons.model2 import (
 )
 from allure_commons.utils import md5
 
+from harness.judge import words
 from harness.model import Judged, Outcome, PlannedRequirement
 from reports import boot, drives, export
 from reports.evidence import Evidence
@@ -165,13 +166,12 @@ def labels(planned: PlannedRequirement, level: str, combination: str) -> Iterato
 
 def step(measured: Any, start_ms: int) -> TestStepResult:
     """A measurement against its limits."""
-    unit = "" if measured.unit == "1" else f" {measured.unit}"
-    low, high = ("" if x is None else format(x, "g") for x in (measured.low, measured.high))
+    said = words(measured)
     context = [Parameter(name=k, value=str(v)) for k, v in measured.context.items()]
     return TestStepResult(
-        name=f"{measured.name} = {measured.value:.6g}{unit}  [{low} .. {high}]",
+        name=f"{measured.name} is {said.value}, allowed {said.allowed}",
         status=STATUS[measured.outcome],
-        parameters=[*context, Parameter(name="uncertainty", value=f"{measured.uncertainty:.3g}{unit}")],
+        parameters=[*context, Parameter(name="uncertainty", value=said.unsure)],
         start=start_ms,
         stop=start_ms,
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from harness import console, documents, record
+from harness import console, documents, record, verdicts
 from harness.can import decode, trace, vss
 from harness.driving.closed_loop import AGAIN
 from harness.errors import given
@@ -37,9 +37,9 @@ class Evidence:
     """A run's folder, read once."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self.record = run, run / "record"
+        self.run, self.record = run, run / verdicts.RECORD
         self.plan: Plan = record.load_plan(self.record)
-        self.verdict: Verdict = documents.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
+        self.verdict: Verdict = verdicts.load(run)
         self.planned: Mapping[str, PlannedRequirement] = {p.requirement.id: p for p in self.plan.requirements}
 
     @cached_property
@@ -48,12 +48,12 @@ class Evidence:
 
     @cached_property
     def submission(self) -> Submission:
-        document = documents.read(self.record / record.INPUTS / "submission.yaml")
+        document = documents.read(self.record / record.INPUTS / record.SUBMISSION)
         return given(documents.load(Submission, document))  # the plan was made from it
 
     @cached_property
     def traces(self) -> dict[str, trace.Rows]:
-        files = {b: self.record / f"trace-{b}.bin" for b in self.submission.interface.buses}
+        files = {b: record.trace_of(self.record, b) for b in self.submission.interface.buses}
         return {bus: trace.load(file)[0] for bus, file in files.items() if file.is_file()}
 
     @cached_property
@@ -74,7 +74,7 @@ class Evidence:
 
     @cached_property
     def lines(self) -> list[Line]:
-        log = self.record / "console.jsonl"
+        log = self.record / record.CONSOLE
         return console.load(log) if log.is_file() else []
 
     def window(self, requirement: str) -> tuple[int, int]:

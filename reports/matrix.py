@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from harness import certificate, documents, record
+from harness import certificate, record, verdicts
 from harness.errors import BadInput
-from harness.model import Decision, Verdict
+from harness.model import Decision
 from reports.pages import document
 
 SYMBOL = {"certified": "✔", "refused": "✘", "void": "?"}
@@ -38,17 +38,17 @@ def collect(runs: Path) -> list[Cell]:
     """Every newest run. Certified counts only with a certificate that holds; without it the cell is void."""
     newest: dict[tuple[str, str], Path] = {}
     for file in sorted(runs.glob("*/*/verdict.json"), key=lambda f: (f.parent.parent.name, int(f.parent.name))):
-        newest[file.parent.parent.name, record.load_plan(file.parent / "record").profile] = file.parent
+        newest[file.parent.parent.name, record.load_plan(file.parent / verdicts.RECORD).profile] = file.parent
     return [cell(run, runs) for run in newest.values()]
 
 
 def cell(run: Path, runs: Path) -> Cell:
-    verdict = documents.loads(Verdict, (run / "verdict.json").read_bytes(), str(run / "verdict.json"))
-    plan = record.load_plan(run / "record")
+    verdict = verdicts.load(run)
+    plan = record.load_plan(run / verdicts.RECORD)
     state = verdict.decision.value
     if verdict.decision is Decision.CERTIFIED and plan.rig_kind != "bench":
         try:
-            certificate.verify(run / "certificate.json", manifest_sha256=plan.manifest_sha256)
+            certificate.verify(run / verdicts.CERTIFICATE, manifest_sha256=plan.manifest_sha256)
         except BadInput:
             state = "void"
     combination = verdict.combination

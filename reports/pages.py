@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 
 from harness.can.trace import show
+from harness.judge import words
 from harness.model import Decision, Judged, Measured, Outcome
 from reports import boot, drives, exchange
 from reports.evidence import Evidence
@@ -172,12 +173,11 @@ def inline(svg: str) -> str:
 
 def measurements(measured: tuple[Measured, ...]) -> str:
     rows = "".join(
-        f"<tr><td>{m.name}<td>{'' if m.low is None else format(m.low, 'g')}<td>{'' if m.high is None else format(m.high, 'g')}"
-        f'<td class="{m.outcome.value}">{m.value:.6g}<td>{m.uncertainty:.3g}<td>{escape(m.unit)}'
+        f'<tr><td>{m.name}<td>{escape(said.allowed)}<td class="{m.outcome.value}">{escape(said.value)}<td>{escape(said.unsure)}'
         f"<td>{escape(', '.join(f'{k}={v}' for k, v in m.context.items()))}"
-        for m in measured
+        for m, said in ((m, words(m)) for m in measured)
     )
-    return f"<table><tr><th>量 quantity<th>下限 low<th>上限 high<th>实测 seen<th>不确定度 ±<th>单位<th>条件 context{rows}</table>"
+    return f"<table><tr><th>量 quantity<th>允许 allowed<th>实测 seen<th>不确定度 ±<th>条件 context{rows}</table>"
 
 
 def svg(evidence: Evidence, judged: Judged) -> str:

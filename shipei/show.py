@@ -21,13 +21,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from harness import compare, documents
+from harness import compare, documents, record, verdicts
 from harness.can import logs, trace
 from harness.can.log import Log
 from harness.commissioning.check import Found
 from harness.commissioning.discover import Device
 from harness.documents import meant
 from harness.errors import BadInput
+from harness.judge import words
 from harness.model import Decision, Outcome, Plan, Verdict
 from reports import allure, junit, pages, pdf
 from reports import matrix as matrices
@@ -191,9 +192,8 @@ def worst_margin(measured: Any) -> str:
         return float(min(gaps, default=0.0) / span)
 
     m = min(measured, key=margin)
-    unit = "" if m.unit == "1" else f" {m.unit}"
-    low, high = (format(x, "g") if x is not None else "" for x in (m.low, m.high))
-    return f"{m.name} {m.value:.4g}{unit}  [dim]({low}..{high}{unit})[/]"
+    said = words(m)
+    return f"{m.name} {said.value}  [dim]({said.low}..{said.high})[/]"
 
 
 def plan(decided: Plan, output: Path | None, as_json: bool) -> None:
@@ -290,12 +290,11 @@ def exported(run: Path, form: str) -> dict[str, Any]:
     """The traces of a run's record as files of another form, by bus."""
     if form not in FORMS:
         raise BadInput(f"--format {form}: unknown{meant(form, FORMS)}")
-    traces = sorted((run / "record").glob("trace-*.bin"))
+    traces = record.traces(run / verdicts.RECORD)
     if not traces:
         raise BadInput(f"{run}: no run with traces")
     found = {}
-    for file in traces:
-        bus = file.stem.removeprefix("trace-")
+    for bus, file in traces.items():
         found[bus] = run / f"{bus}.{form}"
         rows = trace.load(file)[0]
         logs.write(Log(rows=rows, channels=[bus]), found[bus])
