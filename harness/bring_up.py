@@ -6,8 +6,8 @@ from typing import Any
 from harness.bench.logged import LoggedPower
 from harness.inputs.submission import Submitted
 from harness.ports import Replayed
-from harness.vehicle.bus_view import Network
 from harness.vehicle.diagnostics import Tester
+from harness.vehicle.restbus import Restbus
 from harness.vehicle.vehicle import Vehicle
 
 SETTLE_S = 0.5  # until what was set, or went back, has reached everything
@@ -19,7 +19,7 @@ def around(ports: Mapping[str, Any], submitted: Submitted, note: Note = lambda w
     """Return the vehicle around a device that is still off; `note` writes down what is done to it."""
     interface = submitted.submission.interface
     networks = {
-        name: Network(name, ports[name], bus, submitted.codecs[name], submitted.maps[name])
+        name: Restbus(name, ports[name], bus, submitted.codecs[name], submitted.maps[name])
         for name, bus in interface.buses.items()
     }
     power = LoggedPower(ports["power"], note) if "power" in ports else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from harness.can import decode, trace, vss
 from harness.driving.closed_loop import AGAIN
 from harness.errors import given
 from harness.model import Event, Judged, Outcome, Plan, PlannedRequirement, Submission, Verdict
-from harness.ports import ERROR, TX, CanBus, Line
-from harness.vehicle.bus_view import Network
+from harness.ports import ERROR, TX, Line
+from harness.vehicle.bus_view import BusView
 
 LEAST_CHANGES = 1
 BEFORE_NS = 120_000_000
@@ -62,14 +62,14 @@ class Evidence:
         return {n: decode.Codec(decode.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
 
     @cached_property
-    def networks(self) -> dict[str, Network]:
-        """The buses by the words of the field, to be read only: nothing is connected to them."""
-        inputs, nobody = self.record / record.INPUTS, cast(CanBus, None)
+    def networks(self) -> dict[str, BusView]:
+        """The buses by the words of the field."""
+        inputs = self.record / record.INPUTS
         found = {}
         for name, bus in self.submission.interface.buses.items():
             codec = self.codecs[name]
             paths = vss.check(inputs / bus.vss, bus.vss, codec, bus.dbc)[1] if bus.vss else {}
-            found[name] = Network(name, nobody, bus, codec, paths)
+            found[name] = BusView(name, bus, codec, paths)
         return found
 
     @cached_property

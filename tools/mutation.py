@@ -41,7 +41,7 @@ VERDICT_MODULES = tuple(
         "harness/can": "decode e2e encode frames trace vss",
         "harness/driving": "closed_loop drive plant scenario sensors",
         "harness/inputs": "declared_diagnostics declared_flashing inputs rig submission suite",
-        "harness/vehicle": "bus_view crash_signatures diagnostics identity isotp observation operated programmer stimulated vehicle",
+        "harness/vehicle": "bus_view restbus crash_signatures diagnostics identity isotp observation operated programmer stimulated vehicle",
     }.items()
     for name in names.split()
 )  # what a simulated verdict goes through; tests/unit/test_mutation.py holds it against the imports

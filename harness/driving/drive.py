@@ -14,7 +14,7 @@ from harness.driving.plant import STEP_S, Ego, Other, touching
 from harness.driving.scenario import Scenario
 from harness.errors import DeviceError, Late, RigError
 from harness.ports import TX
-from harness.vehicle.bus_view import Network, Series
+from harness.vehicle.bus_view import BusView, Series
 from harness.vehicle.observation import same
 from harness.vehicle.vehicle import Vehicle
 
@@ -34,7 +34,7 @@ class Contact:
 class Drive:
     """Times are seconds from the case's start. Row k of what the plant did is at k steps of 10 ms."""
 
-    def __init__(self, net: Network, coupling: Coupling, rows: Rows) -> None:
+    def __init__(self, net: BusView, coupling: Coupling, rows: Rows) -> None:
         self.net, self.coupling, self.rows = net, coupling, rows
         self.case: Scenario = coupling.case
         loop = Loop(coupling)

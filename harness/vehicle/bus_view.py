@@ -1,20 +1,18 @@
 """One bus of the vehicle: its DBC, what the device sends on it, and the messages that the bench sends in the rest's place."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from cantools.database import EncodeError, Message, Signal
+from cantools.database import Message, Signal
 
 from harness.can import vss
 from harness.can.decode import Codec, Decoded
-from harness.can.e2e import ring
 from harness.can.frames import duration_ns
 from harness.can.trace import Rows
-from harness.errors import SuiteError
 from harness.model import BusInterface, E2e, Value
-from harness.ports import BRS, ERROR, EXT, FD, TX, CanBus, Cycle
+from harness.ports import BRS, ERROR, EXT, FD, TX
 
 MS = 1_000_000
 
@@ -27,18 +25,12 @@ class Series:
     values: Sequence[Value]
 
 
-class Network:
-    """Names for a bus; and the restbus with its present values."""
+class BusView:
+    """One bus by the words of the field: who sends what, and what frames say. It sends nothing and is connected to nothing."""
 
-    def __init__(
-        self, name: str, bus: CanBus, interface: BusInterface, codec: Codec, paths: Mapping[str, vss.Mapped]
-    ) -> None:
-        self.name, self.bus, self.interface, self.codec, self.paths = name, bus, interface, codec, paths
+    def __init__(self, name: str, interface: BusInterface, codec: Codec, paths: Mapping[str, vss.Mapped]) -> None:
+        self.name, self.interface, self.codec, self.paths = name, interface, codec, paths
         self.rules: Mapping[str, E2e] = {r.message: r for r in interface.e2e}
-        self.values: dict[str, dict[str, Any]] = {}
-        self.changed: set[str] = set()
-
-    # ------------------------------------------------------------ who sends what
 
     def sent_by_device(self) -> list[Message]:
         """The messages that the device sends, by the DBC."""
@@ -59,76 +51,14 @@ class Network:
         found = self.codec.messages[message]
         return (EXT if found.is_extended_frame else 0) | (FD | BRS if found.is_fd else 0)
 
-    # ------------------------------------------------------------ sending
-
-    def put(self, mapped: vss.Mapped, value: Value) -> None:
-        """Set a signal by its VSS value."""
-        if self.interface.node in self.codec.messages[mapped.message].senders:
-            raise SuiteError(f"{mapped.path} is sent by the device itself; it cannot be set")
-        labels = {str(v): k for k, v in mapped.to_vss.items()}
-        self.present(mapped.message)[mapped.signal] = labels.get(str(value), value)
-        self.changed.add(mapped.message)
-
-    def present(self, message: str) -> dict[str, Any]:
-        """A message's signal values as they are sent now."""
-        return self.values.setdefault(message, self.start_values(message))
-
     def start_values(self, message: str) -> dict[str, Any]:
         found = self.codec.messages[message]
         return {s.name: s.initial if s.initial is not None else s.offset for s in found.signals}
-
-    def payload(self, message: str, page: int | None = None) -> bytes:
-        """A message's bytes as it is sent now; one page of a multiplexed one."""
-        found = self.codec.messages[message]
-        values = {n: v for n, v in self.present(message).items() if page in (self.pages(message, n) or (page,))}
-        values |= {s.name: page for s in found.signals if s.is_multiplexer and page is not None}
-        try:
-            return bytes(found.encode(values, strict=True))
-        except (ValueError, KeyError, OverflowError, EncodeError) as error:
-            raise SuiteError(f"{message} cannot carry {values}: {error}") from None
 
     def pages(self, message: str, signal: str | None = None) -> tuple[int, ...]:
         """The pages of a multiplexed message, or those that carry a signal; empty where there are none."""
         signals = self.codec.messages[message].signals
         return tuple(sorted({p for s in signals if signal in (None, s.name) for p in s.multiplexer_ids or ()}))
-
-    def payloads(self, message: str, rule: E2e | None = None, step: int = 1) -> tuple[bytes, ...]:
-        """What a cyclic sender of a message goes through now; by another protection than its own, or with longer steps."""
-        pages = self.pages(message) or (None,)
-        return ring(rule or self.rules.get(message), *(self.payload(message, page) for page in pages), step=step)
-
-    def carrying(self, message: str, signals: Collection[str], payloads: Sequence[bytes]) -> Sequence[bytes]:
-        """Those of a message's payloads in which one of these signals is."""
-        pages = self.pages(message)
-        on = {p for s in signals for p in self.pages(message, s) or pages}
-        return [data for n, data in enumerate(payloads) if not pages or not on or pages[n % len(pages)] in on]
-
-    def transmit(self, message: str, payloads: tuple[bytes, ...] | None = None) -> tuple[bytes, ...]:
-        """Send a message in its cycle from now on; the payloads that go round."""
-        found = self.codec.messages[message]
-        payloads = payloads or self.payloads(message)
-        period_ns = round((found.cycle_time or 100) * MS)
-        self.bus.cycle(
-            found.frame_id,
-            Cycle(id=found.frame_id, period_ns=period_ns, payloads=payloads, flags=self.flags(message)),
-        )
-        return payloads
-
-    def start(self) -> None:
-        """Start the restbus with the DBC's start values."""
-        for message in self.restbus():
-            self.transmit(message.name)
-
-    def reset(self) -> list[str]:
-        """Back to start values; the cyclic messages that must be seen to change."""
-        cyclic = {m.name for m in self.restbus()}
-        changed = [m for m in sorted(self.changed) if m in cyclic]
-        for message in self.changed:
-            self.values.pop(message, None)
-        self.changed.clear()
-        return changed
-
-    # ------------------------------------------------------------ reading
 
     def of_device(self, rows: Rows) -> Rows:
         """The frames that the bench did not send."""

@@ -6,8 +6,8 @@ from harness.can.trace import Rows
 from harness.errors import DeviceError, SuiteError
 from harness.model import DiagnosticsInterface
 from harness.ports import BRS, EXT, FD, Frame
-from harness.vehicle.bus_view import Network
 from harness.vehicle.observation import MS
+from harness.vehicle.restbus import Restbus
 from harness.vehicle.vehicle import Vehicle
 
 SINGLE, FIRST, CONSECUTIVE, FLOW = range(4)
@@ -96,7 +96,7 @@ class Transport:
 
     def __init__(self, vehicle: Vehicle, diagnostics: DiagnosticsInterface) -> None:
         self.vehicle, self.told = vehicle, diagnostics
-        self.net: Network = vehicle.networks[diagnostics.bus]
+        self.net: Restbus = vehicle.networks[diagnostics.bus]
         self.lengths = FD_LENGTHS if diagnostics.fd else FD_LENGTHS[:1]
         self.rooms = tuple(length - len(diagnostics.ahead()) for length in self.lengths)  # behind the address byte
         self.short, self.room = self.rooms[0], self.rooms[-1]

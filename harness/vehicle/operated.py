@@ -6,8 +6,8 @@ from harness.console import matcher
 from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import Interface
 from harness.ports import Clock, Console, Line, Power
-from harness.vehicle.bus_view import Network
 from harness.vehicle.crash_signatures import diagnosis
+from harness.vehicle.restbus import Restbus
 
 MS = 1_000_000
 CONSOLE_SLICE_NS = 50 * MS
@@ -20,7 +20,7 @@ class Operated:
 
     def __init__(
         self,
-        networks: Mapping[str, Network],
+        networks: Mapping[str, Restbus],
         console: Console | None,
         power: Power | None,
         interface: Interface,

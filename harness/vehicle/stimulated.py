@@ -15,9 +15,9 @@ from harness.documents import meant
 from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import Value
 from harness.ports import TX, Cycle, Disturbing, Frame
-from harness.vehicle.bus_view import Network
 from harness.vehicle.observation import Seen
 from harness.vehicle.operated import Operated
+from harness.vehicle.restbus import Restbus
 
 WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before the rig is at fault
 STOPS_S = 0.1  # until what the bench sent before has come onto the wire
@@ -29,7 +29,7 @@ class Stimulated(Operated):
     """A device that is sent to."""
 
     @cached_property
-    def by_path(self) -> dict[str, tuple[Network, vss.Mapped]]:
+    def by_path(self) -> dict[str, tuple[Restbus, vss.Mapped]]:
         """Where every mapped path lives."""
         return {path: (net, mapped) for net in self.networks.values() for path, mapped in net.paths.items()}
 
@@ -48,11 +48,11 @@ class Stimulated(Operated):
         self.time_ns = max(self.time_ns, last)
         return Seen(time_ns=last, value=next(iter(values.values())))
 
-    def put_on_wire(self, net: Network, message: str, signals: Sequence[str] = ()) -> int:
+    def put_on_wire(self, net: Restbus, message: str, signals: Sequence[str] = ()) -> int:
         """Start or change a message's cycle; the stamp at which its new payload (with these signals) was first seen."""
         return self.on_wire(net, message, net.carrying(message, signals, net.transmit(message)))
 
-    def on_wire(self, net: Network, message: str, payloads: Sequence[bytes]) -> int:
+    def on_wire(self, net: Restbus, message: str, payloads: Sequence[bytes]) -> int:
         wanted = {p.ljust(64, b"\0") for p in payloads}
         identifier = net.codec.messages[message].frame_id
 
@@ -94,7 +94,7 @@ class Stimulated(Operated):
         self.time_ns = found.time_ns
         return found
 
-    def appeared(self, net: Network, frame: Frame) -> Seen:
+    def appeared(self, net: Restbus, frame: Frame) -> Seen:
         """A raw frame of ours on the wire."""
 
         def sent(rows: Rows) -> int | None:
@@ -105,7 +105,7 @@ class Stimulated(Operated):
 
         return Seen(time_ns=self.first_of_ours(net, frame.id, sent, f"{frame.id:X}"), value=0)
 
-    def first_of_ours(self, net: Network, identifier: int, sent: Callable[[Rows], int | None], name: str) -> int:
+    def first_of_ours(self, net: Restbus, identifier: int, sent: Callable[[Rows], int | None], name: str) -> int:
         """When a frame of ours that was sent just now was first on the wire."""
         until_ns = max(self.time_ns, net.bus.now_ns()) + round(WIRE_S * 1e9)
         found: int | None = self.search(net, [identifier], sent, self.time_ns, until_ns)
@@ -189,14 +189,14 @@ class Stimulated(Operated):
 
     # ------------------------------------------------------------ inside
 
-    def find(self, path: str) -> tuple[Network, vss.Mapped]:
+    def find(self, path: str) -> tuple[Restbus, vss.Mapped]:
         if path not in self.by_path:
             if path not in vss.catalogue():
                 raise SuiteError(f"unknown VSS path {path}{meant(path, vss.catalogue())}")
             raise DeviceError(f"the submission declares the feature, but its map has no {path}")
         return self.by_path[path]
 
-    def between(self, net: Network, start_ns: int, until_ns: int) -> Rows:
+    def between(self, net: Restbus, start_ns: int, until_ns: int) -> Rows:
         """The frames stamped after start_ns and not after until_ns."""
         rows = net.bus.rows()
         stamps = rows["time_ns"]
@@ -205,7 +205,7 @@ class Stimulated(Operated):
         return found
 
     def search(
-        self, net: Network, ids: Sequence[int], find: Callable[[Rows], Any], start_ns: int, until_ns: int
+        self, net: Restbus, ids: Sequence[int], find: Callable[[Rows], Any], start_ns: int, until_ns: int
     ) -> Any:
         """Ask `find` about the frames after start_ns as they come, until it finds something or until_ns has passed."""
         row = int(np.searchsorted(net.bus.rows()["time_ns"], start_ns, "right"))

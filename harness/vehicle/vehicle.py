@@ -10,9 +10,10 @@ from harness.can.trace import Rows
 from harness.errors import DeviceError, RigError, SuiteError
 from harness.model import Supervision, Value
 from harness.ports import TX
-from harness.vehicle.bus_view import Network, Series
+from harness.vehicle.bus_view import Series
 from harness.vehicle.observation import Seen, same, summary
 from harness.vehicle.operated import MS, NEVER
+from harness.vehicle.restbus import Restbus
 from harness.vehicle.stimulated import Stimulated
 
 SILENT_NS = 1000 * MS  # so long without a frame or a line is silence, whatever the device was to do
@@ -129,7 +130,7 @@ class Vehicle(Stimulated):
         return found
 
     def sign(
-        self, net: Network, supervision: Supervision, wanted: Callable[[str], bool], within_s: float
+        self, net: Restbus, supervision: Supervision, wanted: Callable[[str], bool], within_s: float
     ) -> Seen | None:
         """The first frame from now on whose supervision signal is as wanted."""
         owner = net.owner(supervision.signal)

@@ -22,7 +22,7 @@ from harness.inputs import inputs, submission
 from harness.paths import RIGS, SUITES
 from harness.ports import TX, Bench, CanBus, Console, Cycle, Frame, Power, Replayed
 from harness.run import run
-from harness.vehicle.bus_view import Network
+from harness.vehicle.restbus import Restbus
 from rigs.ecus import build
 from rigs.images import build as images
 
@@ -78,7 +78,7 @@ def overdue(tmp_path_factory):
     folder = build.build(tmp_path_factory.mktemp("built") / "assist", ecu="driving_assistance-b")
     said = submission.read(folder)
     declared = said.submission.interface.buses["adas"]
-    net = Network("adas", None, declared, said.codecs["adas"], said.maps["adas"])
+    net = Restbus("adas", None, declared, said.codecs["adas"], said.maps["adas"])
     case = cases(load(SUITES / "driving_assistance" / "scenarios.yaml")["AEB-CCRS"])[0]
     return Loop(coupling(case, net.codec, net.paths, declared, 1))
 
