@@ -15,7 +15,7 @@ from harness.bring_up import SETTLE_S, around, switch_on, wait_ready
 from harness.driving import drive as driving
 from harness.driving.drive import Drive
 from harness.driving.scenario import Scenario, cases, catalogue
-from harness.errors import RigError, SuiteError
+from harness.errors import DeviceError, RigError, SuiteError
 from harness.inputs import rig
 from harness.inputs.rig import RigFile
 from harness.inputs.submission import Submitted
@@ -100,7 +100,11 @@ def powered(pytestconfig: pytest.Config, ports: Mapping[str, Any]) -> Vehicle:
     """
     run = pytestconfig.stash[RUN]
     run.vehicle = around(ports, run.submitted, run.write)
-    switch_on(run.vehicle, ports, run.plan.ready_s)
+    try:
+        switch_on(run.vehicle, ports, run.plan.ready_s)
+    except DeviceError:
+        health(run, run.vehicle, provoked=False)
+        raise
     run.ready = True
     return run.vehicle
 
@@ -112,13 +116,16 @@ def vehicle(request: pytest.FixtureRequest, powered: Vehicle) -> Iterator[Vehicl
     replayed = [p.replay_from(run.test or "") for p in ports.values() if isinstance(p, Replayed)]
     powered.time_ns = replayed[0] if replayed else powered.now_ns()
     run.write("started", time_ns=powered.time_ns)
-    if request.node.get_closest_marker("fresh"):
-        powered.power_cycle()
-        wait_ready(powered, run.plan.ready_s)
-    yield powered
-    powered.restore()
-    powered.pass_time(SETTLE_S)
-    if health(run, powered, provoked=bool(request.node.get_closest_marker("provokes"))) > judge.MOST_STALL_MS:
+    try:
+        if request.node.get_closest_marker("fresh"):
+            powered.power_cycle()
+            wait_ready(powered, run.plan.ready_s)
+        yield powered
+        powered.restore()
+        powered.pass_time(SETTLE_S)
+    finally:
+        held_up_ms = health(run, powered, provoked=bool(request.node.get_closest_marker("provokes")))
+    if held_up_ms > judge.MOST_WAIT_MS:
         powered.pass_time(SETTLE_S)  # what that did to the device is none of the next test's
 
 
@@ -192,20 +199,19 @@ def measure(request: pytest.FixtureRequest) -> Callable[..., None]:
 def health(run: Run, live: Vehicle, *, provoked: bool) -> float:
     """After every test: no lost frame, no error, every controller active (unless provoked), the device alive or dead by itself.
 
-    Return how long the host held a bus or the item up meanwhile, in ms.
+    Return how long the owner of a bus, or the item, waited for a CPU of the host meanwhile, in ms.
     """
-    longest_ns = 0
-    kept_waiting_ns = live.power_port.stall_ns() if isinstance(live.power_port, Hosted) else 0
+    item_ns = live.power_port.stall_ns() if isinstance(live.power_port, Hosted) else 0
+    waited_ns = item_ns
     for name, net in live.networks.items():
         found = net.bus.health()
-        stall_ns = max(found.stall_ns, kept_waiting_ns)
-        longest_ns = max(longest_ns, stall_ns)
+        waited_ns = max(waited_ns, found.waited_ns)
         run.write(
             "clock",
             port="bus",
             name=name,
-            uncertainty_ns=net.bus.uncertainty_ns + stall_ns + found.clock_ns,
-            context={"drift_ppm": found.drift_ppm, "stall_ms": stall_ns / 1e6},
+            uncertainty_ns=net.bus.uncertainty_ns + max(found.stall_ns, item_ns) + found.clock_ns,
+            context={"drift_ppm": found.drift_ppm, "waited_ms": max(found.waited_ns, item_ns) / 1e6},
         )
         if found.lost:
             run.recorder.write("fault", why=f"{name}: {found.lost} frames were lost")
@@ -215,13 +221,13 @@ def health(run: Run, live: Vehicle, *, provoked: bool) -> float:
             )
     for role, port in (("console", live.console_port), ("power", live.power_port)):
         if port is not None:
-            run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns)
+            run.write("clock", port=role, uncertainty_ns=port.uncertainty_ns, context={"waited_ms": item_ns / 1e6})
     trouble = live.console_port.trouble() if live.console_port is not None else ""
     if trouble:
         run.write("health", port="console", why=trouble)
     if live.power_port is not None:
         note_fault(run, live.power_port)
-    return longest_ns / 1e6
+    return waited_ns / 1e6
 
 
 def note_fault(run: Run, power: Power) -> None:

@@ -16,7 +16,7 @@ WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.MISS, Outcome.PASS)
 RAISED = {"device": Outcome.FAIL, "suite": Outcome.ERROR, "rig": Outcome.MISS}
 DEAF = "; nothing at all was heard of the device, and nothing shows that this bench hears: check wiring, bit rate, supply, image"
 NS_PER = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
-MOST_STALL_MS = 50.0  # what a host may do to a bench before a device can be blamed for what it did then
+MOST_WAIT_MS = 50.0  # what a host may do to a bench before a device can be blamed for what it did then
 ROUNDING = 1e-9  # relative; a limit that is computed from recorded numbers may differ in the last bit
 
 
@@ -90,11 +90,11 @@ def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan, hears:
                 (Outcome.ERROR, f"{measure.name} was measured {len(found)} times; {measure.at_least} are required")
             )
     reasons.extend((m.outcome, in_words(m)) for m in measured)
-    stood_ms = max((stall_ms(e) for e in events), default=0.0)
-    if stood_ms > MOST_STALL_MS:
-        held_up = f"the host held the bench or the item up for {stood_ms:.0f} ms, so that it is held against nobody"
+    stood_ms = max((waited_ms(e) for e in events), default=0.0)
+    if stood_ms > MOST_WAIT_MS:
+        held_up = f"the host let the bench or the item wait for {stood_ms:.0f} ms, so that it is held against nobody"
         reasons = [(o, f"{text}; {held_up}" if o is Outcome.FAIL else text) for o, text in reasons]
-    if stood_ms > MOST_STALL_MS or any(
+    if stood_ms > MOST_WAIT_MS or any(
         e.what == "health" for e in events
     ):  # what a bench in trouble saw is held against nobody
         reasons = [(Outcome.MISS if o is Outcome.FAIL else o, text) for o, text in reasons]
@@ -105,10 +105,10 @@ def one(planned: PlannedRequirement, events: Sequence[Event], plan: Plan, hears:
     )
 
 
-def stall_ms(event: Event) -> float:
+def waited_ms(event: Event) -> float:
     """How long the host let the owner of a bus, or the item, wait for a CPU during a test, in ms; 0 where nobody said."""
-    said = (event.context or {}).get("stall_ms", 0.0) if event.what == "clock" else 0.0
-    return float(said) if isinstance(said, int | float) else 0.0
+    said = (event.context or {}).get("waited_ms", 0.0) if event.what == "clock" else 0.0
+    return said if isinstance(said, float) and math.isfinite(said) else 0.0
 
 
 def how_it_ended(test: str, events: Sequence[Event], hears: bool) -> list[tuple[Outcome, str]]:

@@ -55,7 +55,8 @@ class Health:
     state: str = "active"  # active, passive, off
     lost: int = 0
     errors: int = 0
-    stall_ns: int = 0  # the longest time since the last reading that the bus's owner did not get a CPU
+    stall_ns: int = 0  # the longest time since the last reading that the bus's owner stood still, whatever for
+    waited_ns: int = 0  # the longest that it waited for a CPU of the host
     clock_ns: int = 0  # between the bounds on the offset of the adapter's clock to ours
     drift_ppm: float = 0.0  # of the adapter's clock against ours
 

@@ -43,7 +43,7 @@ def take_lock(file: IO[Any] | int, *, shared: bool = False) -> bool:
     """Take an advisory lock on an open file, if it is free; it is free again when the file is closed, however its process ends."""
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 

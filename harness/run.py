@@ -18,7 +18,7 @@ from harness.errors import BadInput
 from harness.inputs.inputs import Inputs
 from harness.inputs.submission import Submitted
 from harness.model import Plan
-from harness.paths import ROOT, SUITES
+from harness.paths import ROOT, SUITES, sha256
 
 POLL_S = 0.05
 GRACE_S = 5.0
@@ -52,6 +52,9 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
         record.write_json(folder / record.PLAN, documents.dump(plan))
         keep_inputs(given.submitted, rig_file, folder / record.INPUTS)
+        if sha256(folder / record.INPUTS / record.RIG) != given.rig.document.sha256:
+            shutil.rmtree(folder)
+            raise BadInput(f"{given.rig.file}: it changed since it was read")
         submission = given.submitted.folder / record.SUBMISSION
         job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=Path(work))
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
@@ -69,8 +72,7 @@ def keep_inputs(submitted: Submitted, rig_file: Path, inputs: Path) -> None:
     shutil.copyfile(rig_file, inputs / record.RIG)
     for name in (record.SUBMISSION, *submitted.submission.interface.files):
         (inputs / name).parent.mkdir(parents=True, exist_ok=True)
-        source = submitted.file if name == record.SUBMISSION else submitted.folder / name
-        shutil.copyfile(source, inputs / name)
+        shutil.copyfile(submitted.folder / name, inputs / name)
 
 
 def execute(job: Job, watch: Watch, hold: Hold | None = None) -> list[str]:

@@ -56,6 +56,7 @@ def unforeseen(error: Exception, named: Sequence[Path]) -> tuple[str, str]:
     """Return whose an exception is that nobody expected, and what to say of it: about a file that the person named, or ours."""
     if isinstance(error, OSError) and isinstance(error.filename, str | Path):
         for one in named:
-            if Path(error.filename).is_relative_to(one) or str(error.filename).startswith(f"{one}."):
+            inside = not one.is_dir() and Path(error.filename).is_relative_to(one)
+            if Path(error.filename) == one or inside or str(error.filename).startswith(f"{one}."):
                 return "input", f"{one}: {error.strerror}"
     return "internal", "".join(traceback.format_exception(error))

@@ -48,11 +48,11 @@ EVERYTHING = (
     "publication",
 )
 COVERS = {
-    "realtime": ("harness", "adapters", "test_suites", "dbc", "rigs/ecus", "rigs/hub.yaml", "tests/realtime"),
-    "bench": ("harness", "adapters", "shipei/desk.py", "rigs/desk", "rigs/ecus", "tests/bench"),
-    "guests": ("harness", "adapters", "shipei/vcan", "rigs/images/packages.py", "rigs/vcan.yaml", "tests/guests"),
-    "containers": ("harness", "adapters", "shipei/dockerd.py", "rigs/container.yaml", "tests/containers"),
-    "boards": ("harness", "adapters", "rigs/images", "rigs/ecus", "tests/boards"),
+    "realtime": ("shipei", "harness", "adapters", "test_suites", "dbc", "rigs/ecus", "rigs/hub.yaml", "tests/realtime"),
+    "bench": ("shipei", "harness", "adapters", "rigs/desk", "rigs/ecus", "tests/bench"),
+    "guests": ("shipei", "harness", "adapters", "rigs/images/packages.py", "rigs/vcan.yaml", "tests/guests"),
+    "containers": ("shipei", "harness", "adapters", "rigs/container.yaml", "tests/containers"),
+    "boards": ("shipei", "harness", "adapters", "rigs/images", "rigs/ecus", "tests/boards"),
     "network": ("reports", "store", "publication", "pyproject.toml", "tests/network"),
     "proofs": (*EVERYTHING, "tests/proofs"),
 }  # what a lane's result is about; where that has changed since, it is stale

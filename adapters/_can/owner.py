@@ -24,6 +24,7 @@ from adapters._can.socket_bus import SocketWire
 from adapters._can.stamps import Stamps
 from adapters._can.state import Condition
 from adapters._can.timing import revived
+from adapters._process.waits import Waits
 from adapters._process.words import can_trouble
 from adapters.can_slcan import SlcanWire
 from adapters.hub import SYNC
@@ -82,6 +83,7 @@ class Owner:
         self.wire, self.loop_of = wire, loop_of
         self.cycles = wire.cycles()
         self.stall_ns = 0
+        self.waits, self.looked_ns = Waits(), 0
         self.beat_ns = time.monotonic_ns()
         self.commands = b""
         self.closing = False
@@ -95,6 +97,9 @@ class Owner:
         while not self.closing:
             now_ns = time.monotonic_ns()
             self.stall_ns = max(self.stall_ns, now_ns - self.beat_ns - BEAT_NS)
+            if now_ns - self.looked_ns >= BEAT_NS:
+                self.looked_ns = now_ns
+                self.waits.look(os.getpid())
             self.beat_ns = now_ns
             self.close_loop(now_ns)
             self.cycles.send(now_ns)
@@ -165,7 +170,8 @@ class Owner:
         wire = self.wire
         stall_ns = max(self.stall_ns, wire.stall_ns)
         state = wire.state()
-        say({"state": state, "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns, **wire.clock()})
+        said = {"state": state, "lost": wire.lost, "errors": wire.errors, "stall_ns": stall_ns}
+        say({**said, "waited_ns": self.waits.taken_ns(), **wire.clock()})
         self.stall_ns = wire.stall_ns = wire.errors = 0
 
 

@@ -86,7 +86,7 @@ def probe_image(client: Any) -> str:
 
 
 def seccomp() -> str:
-    """The profile of adapters/seccomp.yaml in the engine's form."""
+    """The profile of adapters/_container/seccomp.yaml in the engine's form."""
     told = yaml.safe_load(Path(__file__).with_name("seccomp.yaml").read_text(encoding="utf-8"))
     names = sorted({n for key, text in told.items() if isinstance(text, str) for n in text.split()})
     allow: list[dict[str, Any]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]

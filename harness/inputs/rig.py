@@ -11,7 +11,7 @@ from typing import Any, cast
 from harness import documents
 from harness.documents import Document, meant
 from harness.driving.closed_loop import LOOPS
-from harness.errors import BadInput, RigError
+from harness.errors import BadInput, Fault, RigError
 from harness.model import Item, Rig
 from harness.paths import RIGS
 from harness.ports import OR_NOTHING, Bench, LeaseRecipe, Recipe
@@ -169,7 +169,7 @@ class Opening:
 
     opened: Callable[[str, Any], None] = lambda name, port: None
     left: Callable[[str, str], None] = lambda name, why: None
-    failed: Callable[[str, RigError], None] | None = None  # without it, the first that does not open is raised
+    failed: Callable[[str, Fault], None] | None = None  # without it, the first that does not open is raised
     stays: Callable[[Recipe], str] = lambda recipe: ""  # why one stays closed, in words
 
 
@@ -192,23 +192,32 @@ def opened(rig: RigFile, bench: Bench, told: Opening = EACH) -> Iterator[Mapping
                 told.left(name, why)
             else:
                 try:
+                    missing = [o for o in named_in(one) if o in rig.recipes and o not in ports]
+                    if missing:
+                        raise RigError(f"port {name}: it stands on port {missing[0]!r}, which is not open")
                     ports[name] = entered(stack, name, one, replace(bench, ports=ports, loops=LOOPS))
                     told.opened(name, ports[name])
-                except RigError as error:
+                except Fault as error:
                     if told.failed is None:
                         raise
                     told.failed(name, error)
         yield ports
 
 
+def named_in(one: Recipe) -> list[str]:
+    """The ports that a recipe stands on, as far as it says so."""
+    found = [getattr(one, field) for field in (one.stands_on() if hasattr(one, "stands_on") else ())]
+    return [other for other in found if other is not None]
+
+
 def entered(stack: ExitStack, name: str, one: Recipe, bench: Bench) -> Any:
-    """Open one port. Raises RigError, naming it, when it does not open."""
-    for field, kinds in (one.stands_on() if hasattr(one, "stands_on") else {}).items():
-        other = getattr(one, field)
-        if other is not None and other not in bench.ports and OR_NOTHING not in kinds:
-            raise RigError(f"port {name}: it stands on port {other!r}, which is not open")
+    """Open one port. Raises RigError, naming it, when it does not open; DeviceError when that is the device's fault."""
     try:
         return stack.enter_context(one.open(name, bench))
+    except KeyError as error:  # of a recipe that does not say what it stands on
+        if error.args and error.args[0] not in bench.ports:
+            raise RigError(f"port {name}: it stands on port {error.args[0]!r}, which is not open") from error
+        raise
     except OSError as error:
         raise RigError(f"port {name} did not open: {error}") from error
     except RigError as error:

@@ -109,9 +109,13 @@ class Reading:
         if file is None:
             return None
         target = self.folder / named
-        if target != file:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        self.digests[what] = sha256(file) if target == file else copied(file, target)
+        try:
+            if target != file:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            self.digests[what] = sha256(file) if target == file else copied(file, target)
+        except OSError as error:
+            self.document.mistake(where, f"{named} cannot be read: {error.strerror}")
+            return None
         return target
 
     def submission(self, said: Submission, artefacts: bool) -> None:

@@ -15,7 +15,7 @@ from adapters.qemu import QemuTarget
 from adapters.replay import RecordedCan, RecordedConsole, RecordedPower
 from adapters.simulation import SimulatedConsole, SimulatedTarget
 from harness import plan
-from harness.driving.closed_loop import Loop, coupling
+from harness.driving.closed_loop import LOOPS, Loop, coupling
 from harness.driving.scenario import cases, load
 from harness.errors import RigError
 from harness.inputs import inputs, submission
@@ -61,7 +61,7 @@ def board_item(tmp_path_factory):
 def open_all(stack, recipes, item, work):
     ports = {}
     for name, recipe in recipes.items():
-        bench = Bench(item=item, work=work, evidence=work, ports=ports, memory=work)
+        bench = Bench(item=item, work=work, evidence=work, ports=ports, memory=work, loops=LOOPS)
         ports[name] = stack.enter_context(recipe.open(name, bench))
     return ports
 

@@ -14,7 +14,7 @@ from rigs.ecus import build
 from shipei.cli import app
 
 PROFILE = 'name: short\nversion: "1"\nsuites: [common, cockpit]\nmandatory: [COCKPIT-SPEED-001, CAN-MATRIX-001]\n'
-BUILDS = {"sound": {}, "again": {}, "inside": {"SPEED_OFFSET_KMH": "0.2"}, "defective": {"SPEED_OFFSET_KMH": "-0.9"}}
+BUILDS = {"sound": {}, "inside": {"SPEED_OFFSET_KMH": "0.2"}, "defective": {"SPEED_OFFSET_KMH": "-0.9"}}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,11 @@ def runs(tmp_path_factory):
     for n, (name, constants) in enumerate(BUILDS.items(), 1):
         made = build.build(folder / name, constants)
         found[name] = certify.certify(made, "sim", folder / "runs", profile=str(folder / "short.yaml")).folder
-        os.utime(found[name] / "record" / "manifest.json", (n, n))
+        os.utime(found[name] / "record" / "manifest.json", (2 * n, 2 * n))
+    found["again"] = found["sound"].with_name("9")  # simulated time: the same inputs give the same record
+    shutil.copytree(found["sound"], found["again"])
+    os.utime(found["again"] / "record" / "manifest.json", (3, 3))
+    compare.against_last(found["again"], folder / "runs")
     return found
 
 
@@ -85,9 +89,9 @@ def test_alone_it_is_held_against_the_last_certified_one_before_it(runs):
 
 
 def test_two_different_things_are_not_compared(runs, tmp_path):
-    other = certify.certify(
-        build.build(tmp_path / "b", ecu="cockpit-b"), "sim", tmp_path / "runs", profile="recording-1.0"
-    )
+    (tmp_path / "short.yaml").write_text(PROFILE)
+    made = build.build(tmp_path / "b", ecu="cockpit-b")
+    other = certify.certify(made, "sim", tmp_path / "runs", profile=str(tmp_path / "short.yaml"))
     with pytest.raises(BadInput, match="nothing to compare"):
         compare.compare(compare.read(runs["sound"]), compare.read(other.folder))
     done = CliRunner().invoke(app, ["compare", str(runs["sound"]), str(tmp_path)])

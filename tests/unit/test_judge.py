@@ -47,41 +47,42 @@ def measured(value, name="changed_signals", **fields):
     return Event(what="measured", name=name, value=float(value), **TEST, **fields)
 
 
-def clock(stall_ms=None, uncertainty_ns=1_000_000):
-    context = {"drift_ppm": 0.0} | ({} if stall_ms is None else {"stall_ms": stall_ms})
+def clock(waited_ms=None, uncertainty_ns=1_000_000):
+    context = {"drift_ppm": 0.0} | ({} if waited_ms is None else {"waited_ms": waited_ms})
     return Event(what="clock", port="bus", name="body", uncertainty_ns=uncertainty_ns, context=context, **TEST)
 
 
 def test_a_device_is_not_refused_for_what_it_did_while_the_host_held_the_bench_up():
     """Found by a busy machine: the bench's own frames came late, a good cockpit showed their loss, and was refused for it."""
-    verdict = judged(measured(2), clock(stall_ms=180.0))
+    verdict = judged(measured(2), clock(waited_ms=180.0))
     assert verdict.decision is Decision.VOID
     assert verdict.requirements[0].outcome is Outcome.MISS
     assert "changed_signals is 2" in verdict.requirements[0].reason
-    assert "held the bench or the item up for 180 ms" in verdict.requirements[0].reason
+    assert "let the bench or the item wait for 180 ms" in verdict.requirements[0].reason
 
 
-@pytest.mark.parametrize("stall_ms", [None, 0.0, 50.0])
-def test_a_host_that_keeps_up_excuses_nobody(stall_ms):
-    verdict = judged(measured(2), clock(stall_ms=stall_ms))
+@pytest.mark.parametrize("waited_ms", [None, 0.0, 50.0])
+def test_a_host_that_keeps_up_excuses_nobody(waited_ms):
+    verdict = judged(measured(2), clock(waited_ms=waited_ms))
     assert verdict.decision is Decision.REFUSED
     assert "held" not in verdict.requirements[0].reason
 
 
 def test_what_a_device_did_right_on_a_busy_host_stays_right():
-    assert judged(measured(0), clock(stall_ms=180.0)).decision is Decision.CERTIFIED
+    assert judged(measured(0), clock(waited_ms=180.0)).decision is Decision.CERTIFIED
 
 
 def test_words_of_a_record_that_are_no_figures_excuse_nobody():
-    assert judged(measured(2), clock(stall_ms="much")).decision is Decision.REFUSED
-    stranger = Event(what="measured", name="changed_signals", value=2.0, context={"stall_ms": 900.0}, **TEST)
+    for said in ("much", float("nan"), float("inf"), 10**400, True):
+        assert judged(measured(2), clock(waited_ms=said)).decision is Decision.REFUSED
+    stranger = Event(what="measured", name="changed_signals", value=2.0, context={"waited_ms": 900.0}, **TEST)
     assert judged(stranger, clock()).decision is Decision.REFUSED
 
 
 def test_a_defect_is_seen_beside_a_test_that_was_held_up():
     """Another requirement's stall is its own."""
     other = {"requirement": "OTHER-001", "test": "common/test_other.py::test_other"}
-    held_up = Event(what="clock", port="bus", name="body", context={"stall_ms": 900.0}, **other)
+    held_up = Event(what="clock", port="bus", name="body", context={"waited_ms": 900.0}, **other)
     assert judged(measured(2), clock(), held_up).decision is Decision.REFUSED
 
 

@@ -18,6 +18,7 @@ from harness.model import Decision, Outcome
 from harness.paths import RIGS
 from harness.ports import TX
 from rigs.ecus import build
+from tests.support.stores import PROFILE
 
 CLUSTER = 0x200
 PART = """name: part
@@ -191,13 +192,13 @@ def test_a_torn_last_line_is_not_an_event(run):
 
 
 def test_lost_frames_and_error_frames_never_certify(tmp_path):
-    from harness.paths import RIGS
-
-    for fault, decision in (("loss: 0.001", Decision.VOID), ("corruption: 0.001", Decision.VOID)):
+    folder, profile = build.build(tmp_path / "s"), tmp_path / "short.yaml"
+    profile.write_text(PROFILE)
+    for fault in ("loss: 0.01", "corruption: 0.01"):
         file = tmp_path / f"{fault[:4]}.yaml"
         file.write_text((RIGS / "sim.yaml").read_text().replace("seed: 1", f"seed: 1, {fault}"))
-        done = certify_part(tmp_path, rig=str(file))
-        assert done.verdict.decision is decision
+        done = certify.certify(folder, str(file), tmp_path / "runs", profile=str(profile))
+        assert done.verdict.decision is Decision.VOID
         assert done.certificate is None
 
 
