@@ -23,7 +23,7 @@ dd if=/dev/zero of="$HOME/big" bs=1048576 count=$((TMPFS_MB + 8)) 2>/dev/null &&
 [ -s "$HOME/big" ] || say home read-only
 rm -f "$HOME/big"
 dd if=/dev/zero of=/dev/null bs=$((MEMORY_MB + 32))M count=1 2>/dev/null && say memory unlimited || say memory limited
-say forked "$( (i=0; while [ $i -lt $((PIDS + 40)) ]; do sleep 2 2>/dev/null & i=$((i + 1)); echo $i; done) 2>/dev/null | tail -n 1)"
+say forked "$( (i=0; while [ $i -lt $((PIDS + 40)) ]; do sleep 600 >/dev/null 2>&1 & i=$((i + 1)); echo $i; done) 2>/dev/null | tail -n 1)"
 """
 EXPECTED = {
     "CapEff": ("0000000000000000", "it has capabilities"),

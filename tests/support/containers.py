@@ -12,8 +12,8 @@ from adapters._container.engine import LABEL, owner_token
 from adapters.container import ContainerTarget
 from harness import documents
 from harness.model import Interface, Item, Verdict
+from harness.paths import RIGS
 from harness.ports import Bench
-from shipei import dockerd
 from tests.support.certified import decided
 
 PROFILE = """name: short
@@ -67,7 +67,7 @@ def events_of(run):
 
 def on_engine(folder, address):
     """A rig of containers on that very engine."""
-    text = (Path(dockerd.__file__).parent / "container.yaml").read_text()
+    text = (RIGS / "container.yaml").read_text()
     (folder / "container.yaml").write_text(text.replace("memory_mb: 256", f"engine: '{address}', memory_mb: 256"))
     return folder / "container.yaml"
 
