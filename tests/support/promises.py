@@ -15,6 +15,7 @@ LONG = {
     "test_annex.py::test_a_report_of_very_many_tests": "very many tests",
     "test_asc.py::test_it_is_read_as_python_can_reads_it": "thousands of lines, read twice",
     "test_blf.py::test_a_run_is_exported_for_other_tools": "a certification",
+    "test_cli.py::": "certifications, by their commands",
     "test_closed_loop.py::": "drives",
     "test_compare.py::": "whole certifications, held against each other",
     "test_doctests.py::test_examples_in_docstrings[store.registry]": "oras takes its time to be imported",
