@@ -20,6 +20,7 @@ from adapters._container import image as container_image
 from adapters._container import probe
 from adapters._container.engine import LABEL, TROUBLE, connected, owner_token, remove_what_the_dead_left, removed
 from adapters._container.memory import HOME, Memory, memory
+from adapters._container.probe import Limits
 from adapters._process.confine import copied
 from adapters.program import Supply
 from harness.errors import RigError
@@ -160,8 +161,8 @@ class ContainerTarget:
         """What the engine keeps of the limits goes into the evidence."""
         bench.tell("proving the container engine's limits")
         links = 1 + len(getattr(bench.ports[self.on], "channels", ()))
-        limits = (self.memory_mb, self.pids, self.tmpfs_mb, self.cpus, links)
-        seen = probe.proven(client, settings, kept.name, *limits)
+        limits = Limits(memory_mb=self.memory_mb, pids=self.pids, tmpfs_mb=self.tmpfs_mb, cpus=self.cpus, links=links)
+        seen = probe.proven(client, settings, kept.name, limits)
         (bench.evidence / "container-probe.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
     def settings(self, buses: Any, bench: Bench, token: str) -> dict[str, Any]:

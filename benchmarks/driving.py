@@ -22,9 +22,8 @@ def measure():
         assert done.certificate
         rows, _ = trace.load(done.folder / "record" / "trace-adas.bin")
         simulated_s = (rows["time_ns"][-1] - 1_000_000_000) / 1e9
-        many = sweep.make(
-            submission, "AEB-CCRS", ["dropout=0:0.9:50", "noise=0:0.5:20"], ["ego_speed=42", "duration_s=10"], 1, ""
-        )
+        over, fixed = ["dropout=0:0.9:50", "noise=0:0.5:20"], ["ego_speed=42", "duration_s=10"]
+        many = sweep.make(submission, sweep.Order(scenario="AEB-CCRS", over=over, fixed=fixed))
         start = time.perf_counter()
         book = sweep.Book(folder / "points.jsonl")
         with sweep.ProcessPoolExecutor() as pool:

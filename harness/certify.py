@@ -31,6 +31,15 @@ class Certified:
     compared: Comparison | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On what terms: a profile other than the submission's, the lab's key, how long to wait for the bench in s."""
+
+    profile: str | None = None
+    key: Path | None = None
+    wait_s: float = 0.0
+
+
 def folder_name(plan: Plan) -> str:
     return f"{plan.vendor}-{str(plan.combination).replace('/', '-')}-{plan.rig}"
 
@@ -39,21 +48,19 @@ def certify(
     submission: Path,
     rig_name: str,
     runs: Path,
-    *,
-    profile: str | None = None,
-    key: Path | None = None,
-    wait_s: float = 0.0,
+    terms: Terms | None = None,
     watch: Watch = lambda test: None,
 ) -> Certified:
     """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong, and RigError
-    when the bench is not free within `wait_s`."""
-    with taken(submission, rig.locate(rig_name), profile_file(profile) if profile else None) as given:
+    when the bench is not free in time."""
+    terms = terms or Terms()
+    with taken(submission, rig.locate(rig_name), profile_file(terms.profile) if terms.profile else None) as given:
         plan = plans.make(given)
-        certificate.check_key(plan, key)
-        with bench(given.rig, str(plan.combination), wait_s, watch) as hold:
+        certificate.check_key(plan, terms.key)
+        with bench(given.rig, str(plan.combination), terms.wait_s, watch) as hold:
             folder = new_folder(runs, folder_name(plan))
             run(plan, given, folder / RECORD, watch, hold)
-    return replace(decide(folder, key), compared=compare.against_last(folder, runs))
+    return replace(decide(folder, terms.key), compared=compare.against_last(folder, runs))
 
 
 def decide(folder: Path, key: Path | None = None) -> Certified:

@@ -7,7 +7,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,32 +61,37 @@ class Stretch:
         return kept
 
 
-def judge_log(
-    file: Path,
-    submission: Path,
-    runs: Path,
-    channels: Mapping[str, str],
-    stretch: Stretch,
-    clock_ms: float,
-    watch: Watch = lambda test: None,
-) -> Judgement:
-    """Judge a recording; `channels` says which of its channels is which bus, where that is not plain.
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A recording of another tool: its file, which of its channels is which bus where that is not plain, the stretch to be judged,
+    how exact its stamps are in ms.
+    """
+
+    file: Path
+    channels: Mapping[str, str] = field(default_factory=dict)
+    stretch: Stretch = Stretch()
+    clock_ms: float = 1.0
+
+
+def judge_log(recording: Recording, submission: Path, runs: Path, watch: Watch = lambda test: None) -> Judgement:
+    """Judge a recording.
 
     Raises BadInput when the recording is none, has none of the device's frames, or is shorter than a second.
     """
     handed_in = submissions.read(submission)
     said, claimed = handed_in.file, handed_in.submission
+    file = recording.file
     log = logs.read(file)
-    log = dataclasses.replace(log, rows=stretch.of(log.rows))
+    log = dataclasses.replace(log, rows=recording.stretch.of(log.rows))
     with tempfile.TemporaryDirectory(prefix="shipei-log-") as name:
         work = Path(name)
         silent = without_diagnostics(said, claimed, work / "submission")
         notes = [NEVER_SIGNED, *(f"{file.name}: {lost}" for lost in logs.told(list(log.lost)))]
         buses = claimed.interface.buses
-        if strange := [b for b in channels if b not in buses]:
+        if strange := [b for b in recording.channels if b not in buses]:
             raise BadInput([f"--bus {b}: {said} has no such bus{meant(b, buses)}" for b in strange])
-        found = {b: rows_of(log, file, b, handed_in, channels.get(b), notes) for b in buses}
-        rig = rig_of(found, claimed, clock_ms, work)
+        found = {b: rows_of(log, recording, b, handed_in, notes) for b in buses}
+        rig = rig_of(found, claimed, recording.clock_ms, work)
         seconds = max(float(rows["time_ns"][-1] - rows["time_ns"][0]) / 1e9 for rows in found.values())
         if seconds < LEAST_S:
             raise BadInput(f"{file}: {seconds:.3f} s are too short to be judged; {LEAST_S:g} s are needed")
@@ -129,11 +134,12 @@ def without_diagnostics(said: Path, claimed: Submission, folder: Path) -> Path:
 # ---------------------------------------------------------------- frames
 
 
-def rows_of(log: Log, file: Path, bus: str, submitted: Submitted, channel: str | None, notes: list[str]) -> Rows:
+def rows_of(log: Log, recording: Recording, bus: str, submitted: Submitted, notes: list[str]) -> Rows:
     """A bus's frames: the device's as heard, everybody else's, and what the recorder itself sent, as sent by the bench."""
+    file = recording.file
     described, codec = submitted.submission.interface.buses[bus], submitted.codecs[bus]
     senders = {(m.frame_id, m.is_extended_frame): m.senders for m in codec.messages.values()}
-    number = channel_of(log, file, bus, channel, senders)
+    number = channel_of(log, recording, bus, senders)
     rows: Rows = np.sort(log.rows[log.rows["channel"] == number], order="time_ns", kind="stable")
     rows = rows[(rows["flags"] & ERROR) == 0]
     keys = list(zip(rows["id"].tolist(), ((rows["flags"] & EXT) != 0).tolist(), strict=True))
@@ -151,8 +157,9 @@ def rows_of(log: Log, file: Path, bus: str, submitted: Submitted, channel: str |
     return rows
 
 
-def channel_of(log: Log, file: Path, bus: str, wanted: str | None, senders: Mapping[Any, Any]) -> int:
+def channel_of(log: Log, recording: Recording, bus: str, senders: Mapping[Any, Any]) -> int:
     """The number of a bus's channel: the one that is named, or the one that has most of its frames."""
+    file, wanted = recording.file, recording.channels.get(bus)
     names = list(log.channels) or ["0"]
     if wanted is not None and wanted not in names:
         raise BadInput(f"{file}: no channel {wanted!r}{meant(wanted, names)}; there are {', '.join(names)}")

@@ -59,7 +59,7 @@ class Evidence:
     @cached_property
     def codecs(self) -> dict[str, decode.Codec]:
         inputs = self.record / record.INPUTS
-        return {n: decode.Codec(decode.load(inputs / b.dbc)) for n, b in self.submission.interface.buses.items()}
+        return {n: decode.Codec(decode.load(inputs / b.dbc), b.dbc) for n, b in self.submission.interface.buses.items()}
 
     @cached_property
     def networks(self) -> dict[str, BusView]:
@@ -68,7 +68,7 @@ class Evidence:
         found = {}
         for name, bus in self.submission.interface.buses.items():
             codec = self.codecs[name]
-            paths = vss.check(inputs / bus.vss, bus.vss, codec, bus.dbc)[1] if bus.vss else {}
+            paths = vss.check(inputs / bus.vss, bus.vss, codec)[1] if bus.vss else {}
             found[name] = BusView(name, bus, codec, paths)
         return found
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from harness.batch import campaign
 from harness.batch import workers as campaign_run
 from harness.batch.campaign import Cell, Done
+from harness.certify import Terms
 from reports import campaign as pages
 from shipei import show
 from shipei.command import Json, KeyFile, Report, Wait, command
@@ -92,9 +93,11 @@ def campaign_command(
     """Certify every submission on every rig of a campaign, several at a time. Goes on where it was stopped. Exit code of the worst."""
     loaded, cells = campaign.load(file, key)
     output = folder / loaded.name
-    workers = campaign_run.default_at_once(at_once or loaded.at_once)
+    at_once = campaign_run.default_at_once(at_once or loaded.at_once)
+    terms = Terms(key=key, wait_s=wait_s)
+    order = campaign_run.Order(at_once=at_once, again=again, terms=terms, report=report)
     with watching(len(cells), as_json) as watch:
-        results = campaign_run.run(cells, output, workers, watch, again=again, key=key, wait_s=wait_s, report=report)
+        results = campaign_run.run(cells, output, order, watch)
     for done in results:  # a run that was decided before its pages were built
         if done.run and not (done.run / "page" / "index.html").is_file():
             show.views(done.run, report, True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from harness import certify, compare, documents
+from harness.certify import Terms
 from harness.errors import BadInput
 from harness.inputs import submission as submissions
 from harness.model import Outcome
@@ -41,7 +42,7 @@ def ci_command(
     """
     try:
         with show.progress(as_json) as watch:
-            done = certify.certify(submission, rig_name, folder, profile=profile, key=key, wait_s=wait_s, watch=watch)
+            done = certify.certify(submission, rig_name, folder, Terms(profile=profile, key=key, wait_s=wait_s), watch)
     except BadInput as error:
         if on_github():
             for mistake in error.mistakes:

@@ -11,6 +11,7 @@ from harness import certificate, certify, documents, plan, record, rejudge, verd
 from harness import run as runs
 from harness.batch import sweep
 from harness.batch.campaign import Campaign
+from harness.certify import Terms
 from harness.documents import meant
 from harness.errors import BadInput
 from harness.inputs import archive as intake
@@ -113,7 +114,7 @@ def certify_command(
 ) -> int:
     """Plan, run, judge, sign and report: the whole way from a submission to a certificate."""
     with show.progress(as_json, verbose=verbose) as watch:
-        done = certify.certify(submission, rig_name, folder, profile=profile, key=key, wait_s=wait_s, watch=watch)
+        done = certify.certify(submission, rig_name, folder, Terms(profile=profile, key=key, wait_s=wait_s), watch)
     links = show.views(done.folder, report, as_json)
     show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
     return EXIT[done.verdict.decision]
@@ -178,7 +179,8 @@ def sweep_command(
     as_json: Json = False,
 ) -> int:
     """Find where a driving function begins to fail; draws the boundary. Goes on where it was stopped."""
-    wanted = sweep.make(submission, scenario, over, fixed or (), seeds, fails_above)
+    order = sweep.Order(scenario=scenario, over=over, fixed=fixed or (), seeds=seeds, limit=fails_above)
+    wanted = sweep.make(submission, order)
     output = folder / sweep.folder_name(wanted)
     with show.counting(as_json, scenario) as watch:
         found = sweep.run(wanted, output, workers, watch)

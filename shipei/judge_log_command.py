@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.errors import BadInput
-from harness.judge_log import Stretch, judge_log
+from harness.judge_log import Recording, Stretch, judge_log
 from harness.verdicts import EXIT
 from shipei import show
 from shipei.command import Json, Runs, Verbose
@@ -29,9 +29,10 @@ def judge_log_command(
     as_json: Json = False,
 ) -> int:
     """Judge a recording of another tool. Nobody knows which device it is of, so nothing is signed."""
-    channels = dict(pair(one) for one in bus or ())
+    stretch = Stretch(from_s=from_s, to_s=to_s)
+    recording = Recording(file=log, channels=dict(map(pair, bus or ())), stretch=stretch, clock_ms=clock_ms)
     with show.progress(as_json, verbose=verbose) as watch:
-        found = judge_log(log, submission, folder, channels, Stretch(from_s=from_s, to_s=to_s), clock_ms, watch)
+        found = judge_log(recording, submission, folder, watch)
     links = show.views(found.folder, False, as_json) | ({"notes": list(found.notes)} if as_json else {})
     show.verdict(found.verdict, found.plan, {"run": str(found.folder), **links}, as_json)
     if not as_json:

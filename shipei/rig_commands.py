@@ -61,7 +61,7 @@ def rig_check_command(
     said = rig.read(rig.locate(rig_name))
     given = submissions.read(submission) if submission is not None else None
     with show.progress(as_json) as watch, claim.held(said, "check", wait_s=wait_s, tell=watch, looking=True):
-        found = check.check(said, given, reference_item, long=long, flash=flash, watch=watch)
+        found = check.check(said, given, reference_item, check.Extent(long=long, flash=flash), watch)
     show.rig(found, as_json)
     return 0 if found.ok else 3
 

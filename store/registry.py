@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import oras.provider
 import requests
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 from harness.errors import BadInput, Fault
@@ -37,8 +38,8 @@ class RegistryError(Fault):
 class Patient(HTTPAdapter):
     """Waits for an answer, and not for ever."""
 
-    def send(self, request, stream=False, timeout=None, verify=True, cert=None, proxies=None):  # type: ignore[no-untyped-def]
-        return super().send(request, stream, timeout or ANSWER_S, verify, cert, proxies)
+    def send(self, request: PreparedRequest, *given: Any, **options: Any) -> Response:
+        return super().send(request, *given, **options | {"timeout": options.get("timeout") or ANSWER_S})
 
 
 class Once(oras.provider.Registry):  # type: ignore[misc]

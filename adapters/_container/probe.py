@@ -1,5 +1,6 @@
 """What an engine promises, proven: a container of ours under the item's own limits tries to break each of them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from adapters._container.image import probe_image
@@ -39,18 +40,21 @@ EXPECTED = {
 }
 
 
-def proven(
-    client: Any,
-    settings: dict[str, Any],
-    kept: str,
-    memory_mb: int,
-    pids: int,
-    tmpfs_mb: int,
-    cpus: float,
-    links: int = 1,
-) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What an item may have: memory, processes, place to write, CPUs, network interfaces (the loopback counts)."""
+
+    memory_mb: int
+    pids: int
+    tmpfs_mb: int
+    cpus: float
+    links: int = 1
+
+
+def proven(client: Any, settings: dict[str, Any], kept: str, limits: Limits) -> dict[str, str]:
     """What the probe saw; `kept` is the item's volume. Raises RigError, naming each limit that does not hold."""
-    environment = {"MEMORY_MB": memory_mb, "PIDS": pids, "TMPFS_MB": tmpfs_mb, "PATH": "/bin", "HOME": HOME}
+    asked = {"MEMORY_MB": limits.memory_mb, "PIDS": limits.pids, "TMPFS_MB": limits.tmpfs_mb}
+    environment = {**asked, "PATH": "/bin", "HOME": HOME}
     own = {**settings, "environment": environment, "volumes": {kept: {"bind": HOME, "mode": "rw"}}}
     container = client.containers.create(probe_image(client), ["/bin/sh", "-c", SCRIPT], **own)
     try:
@@ -60,16 +64,17 @@ def proven(
     finally:
         container.remove(force=True)
     found = dict(line.split("=", 1) for line in lines if "=" in line)
-    wrong = broken(found, pids, cpus, links)
+    wrong = broken(found, limits)
     if wrong:
         raise RigError(f"this container engine does not keep what was asked of it: {'; '.join(wrong)}")
     return found
 
 
-def broken(found: dict[str, str], pids: int, cpus: float, links: int = 1) -> list[str]:
+def broken(found: dict[str, str], limits: Limits) -> list[str]:
     """The limits that do not hold, in words.
 
-    >>> sorted(broken({**{k: v for k, (v, _) in EXPECTED.items()}, "uid": "65534", "forked": "90", "cpu": "50000 100000", "links": "1"}, 64, 0.5))
+    >>> limits = Limits(memory_mb=256, pids=64, tmpfs_mb=16, cpus=0.5)
+    >>> sorted(broken({**{k: v for k, (v, _) in EXPECTED.items()}, "uid": "65534", "forked": "90", "cpu": "50000 100000", "links": "1"}, limits))
     ['it started 90 processes, and 64 are allowed']
     """
     wrong = [
@@ -79,12 +84,18 @@ def broken(found: dict[str, str], pids: int, cpus: float, links: int = 1) -> lis
     ]
     if found.get("uid") in (None, "", "0"):
         wrong.append("it runs as root")
-    if found.get("links") != str(links):
-        wrong.append(f"it has {found.get('links')} network interfaces, and {links} are allowed (the loopback, and CAN)")
+    if found.get("links") != str(limits.links):
+        wrong.append(
+            f"it has {found.get('links')} network interfaces, and {limits.links} are allowed (the loopback, and CAN)"
+        )
     forked = found.get("forked", "")
-    if not forked.isdigit() or int(forked) > pids:
-        wrong.append(f"it started {forked or 'no'} processes, and {pids} are allowed")
+    if not forked.isdigit() or int(forked) > limits.pids:
+        wrong.append(f"it started {forked or 'no'} processes, and {limits.pids} are allowed")
     quota = found.get("cpu", "").split()
-    if not quota or not quota[0].isdigit() or int(quota[0]) > cpus * int(quota[1] if len(quota) > 1 else 100_000):
+    if (
+        not quota
+        or not quota[0].isdigit()
+        or int(quota[0]) > limits.cpus * int(quota[1] if len(quota) > 1 else 100_000)
+    ):
         wrong.append(f"its CPU time has no limit ({found.get('cpu')})")
     return wrong

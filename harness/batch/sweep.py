@@ -106,17 +106,29 @@ def axis(text: str) -> Axis:
     return Axis(name=name, field=field, values=values, unit=unit)
 
 
-def make(submission: Path, scenario: str, over: Sequence[str], fixed: Sequence[str], seeds: int, limit: str) -> Sweep:
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A sweep as people ask for it: a scenario's id, axes as `axis` reads them, FIELD=NUMBER for what does not vary, QUANTITY=NUMBER as the limit."""
+
+    scenario: str
+    over: Sequence[str]
+    fixed: Sequence[str] = ()
+    seeds: int = 1
+    limit: str = ""
+
+
+def make(submission: Path, order: Order) -> Sweep:
     """Put a sweep together; raises BadInput when a name, a field or a value makes no sense."""
+    scenario, limit = order.scenario, order.limit
     submissions.load(submission)
     known = {k: s for f in sorted(SUITES.glob("*/scenarios.yaml")) for k, s in catalogue(f).items()}
     if scenario not in known:
         raise BadInput(f"there is no scenario {scenario!r}{meant(scenario, known)}")
-    axes = tuple(axis(one) for text in over for one in parts(text))
+    axes = tuple(axis(one) for text in order.over for one in parts(text))
     if not axes or len({a.field for a in axes}) != len(axes):
         raise BadInput("--over needs at least one axis, and each only once")
     base = cases(known[scenario])[0]
-    for text in fixed:
+    for text in order.fixed:
         base = changed(base, text)
     quantity, _, most = limit.partition("=")
     if not quantity:
@@ -125,7 +137,12 @@ def make(submission: Path, scenario: str, over: Sequence[str], fixed: Sequence[s
         raise BadInput(f"--fails-above {limit}: no such quantity{meant(quantity, QUANTITIES)}")
     try:
         found = Sweep(
-            submission=submission, scenario=base, axes=axes, seeds=seeds, quantity=quantity, limit=float(most or 0)
+            submission=submission,
+            scenario=base,
+            axes=axes,
+            seeds=order.seeds,
+            quantity=quantity,
+            limit=float(most or 0),
         )
     except ValueError:
         raise BadInput(f"--fails-above {limit}: should be QUANTITY=NUMBER") from None

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import certify, record, verdicts
 from harness.batch import campaign
 from harness.batch.campaign import Cell, Done
+from harness.certify import Terms
 from harness.errors import BadInput, given
 from harness.processes import die_with_parent, environment, go_last, take_lock
 from harness.verdicts import EXIT
@@ -34,23 +36,32 @@ class Watch:
     def ended(self, done: Done) -> None: ...
 
 
-def run(
-    cells: Sequence[Cell], folder: Path, at_once: int, watch: Watch, *, again: bool = False, key: Path | None = None,
-    wait_s: float = 0.0, report: bool = True,
-) -> list[Done]:  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """How a campaign is carried out: so many cells at a time, what is decided already once more or not, each on these terms, with a report or not."""
+
+    at_once: int
+    again: bool = False
+    terms: Terms = field(default_factory=Terms)
+    report: bool = True
+
+
+def run(cells: Sequence[Cell], folder: Path, order: Order, watch: Watch) -> list[Done]:
     """Certify what is not certified or refused yet; how every cell stands, in the campaign's order.
 
     What the host could not decide beside other cells is run once more at the end, alone.
     """
     runs = folder / RUNS
     with claimed(folder):
-        earlier = {} if again else {c: d for c in range(len(cells)) if (d := campaign.known(cells[c], runs, key))}
+        earlier: dict[int, Done] = {}
+        if not order.again:
+            earlier = {c: d for c in range(len(cells)) if (d := campaign.known(cells[c], runs, order.terms.key))}
         for done in earlier.values():
             watch.ended(done)
-        workers = Workers(cells, runs, at_once, watch, (key, wait_s, report))
+        workers = Workers(cells, runs, order, watch)
         found = workers.work([n for n in range(len(cells)) if n not in earlier])
-        undecided = [n for n, done in found.items() if at_once > 1 and could_not_tell(done)]
-        found |= Workers(cells, runs, 1, watch, (key, wait_s, report)).work(undecided)
+        undecided = [n for n, done in found.items() if order.at_once > 1 and could_not_tell(done)]
+        found |= Workers(cells, runs, replace(order, at_once=1), watch).work(undecided)
     return [(earlier | found)[n] for n in range(len(cells))]
 
 
@@ -80,21 +91,18 @@ class Workers:
     that CPU to itself. While there are cells whose time is real, one in simulated time goes behind them, in no place of theirs.
     """
 
-    def __init__(
-        self, cells: Sequence[Cell], runs: Path, at_once: int, watch: Watch, how: tuple[Path | None, float, bool]
-    ) -> None:
-        self.cells, self.runs, self.watch = cells, runs.absolute(), watch
-        self.key, self.wait_s, self.report = how
-        self.free = list(range(at_once))
+    def __init__(self, cells: Sequence[Cell], runs: Path, order: Order, watch: Watch) -> None:
+        self.cells, self.runs, self.order, self.watch = cells, runs.absolute(), order, watch
+        self.free = list(range(order.at_once))
         self.cpus = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
-        self.at_once, self.share = at_once, max(1, math.ceil(at_once / len(self.cpus)))
+        self.share = max(1, math.ceil(order.at_once / len(self.cpus)))
         self.running: dict[int, subprocess.Popen[str]] = {}
         self.stopped = threading.Event()
 
     def work(self, waiting: list[int]) -> dict[int, Done]:
         found: dict[int, Done] = {}
         going: dict[Future[Done], tuple[int, list[int]]] = {}
-        with ThreadPoolExecutor(self.at_once + 1) as pool:
+        with ThreadPoolExecutor(self.order.at_once + 1) as pool:
             try:
                 while waiting or going:
                     while (chosen := self.next(waiting, [n for n, _ in going.values()])) is not None:
@@ -115,7 +123,7 @@ class Workers:
     def next(self, waiting: list[int], going: list[int]) -> tuple[int, int] | None:
         """The first that may start now, and the places that it takes: none behind cells whose time is real."""
         taken = {self.cells[n].rig.name for n in going if self.cells[n].rig.one_at_a_time}
-        real = self.at_once > 1 and any(not self.cells[n].simulated for n in (*waiting, *going))
+        real = self.order.at_once > 1 and any(not self.cells[n].simulated for n in (*waiting, *going))
         crowded = any(self.cells[n].simulated for n in going)
         for n in waiting:
             behind = real and self.cells[n].simulated
@@ -171,8 +179,15 @@ class Workers:
             way += ["--memory", cell.where.memory] if cell.where.memory else []
             inside = [*shipei, "vcan", "--private", "--cpu", str(cpu), *way, *buses, "--"]
         options = ["--profile", cell.profile] if cell.profile else []
-        options += ["--key", str(self.key.absolute())] if self.key else []
-        options += ["--wait", str(self.wait_s), "--report" if self.report else "--no-report", "--json", "--verbose"]
+        terms = self.order.terms
+        options += ["--key", str(terms.key.absolute())] if terms.key else []
+        options += [
+            "--wait",
+            str(terms.wait_s),
+            "--report" if self.order.report else "--no-report",
+            "--json",
+            "--verbose",
+        ]
         where = [str(cell.submission.absolute()), "--rig", str(cell.rig_file.absolute()), "--runs", str(self.runs)]
         return [*inside, *shipei, "certify", *where, *options]
 

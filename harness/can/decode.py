@@ -127,7 +127,7 @@ def compile_signal(signal: Signal) -> Extraction:
 
 
 class Codec:
-    """A compiled DBC.
+    """A compiled DBC; `name` is what the DBC is called in messages to people.
 
     >>> import numpy as np
     >>> from harness.can.trace import ROW
@@ -137,8 +137,8 @@ class Codec:
     [100.0]
     """
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, name: str = "the DBC") -> None:
+        self.database, self.name = database, name
         self.messages: dict[str, Message] = {m.name: m for m in database.messages}
         self.by_key: dict[tuple[int, bool], Message] = {(m.frame_id, m.is_extended_frame): m for m in database.messages}
         self.extractions = {m.name: in_order(m) for m in database.messages}

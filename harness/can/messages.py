@@ -20,16 +20,13 @@ def flags_of(message: can.Message) -> int:
     )
 
 
-def message(
-    identifier: int, flags: int, data: bytes, *, time_ns: int = 0, length: int | None = None, channel: int | None = None
-) -> can.Message:
-    """A python-can message; its timestamp in seconds of the same clock. `length` is what a remote frame asks for.
+def message(identifier: int, flags: int, data: bytes, *, length: int | None = None) -> can.Message:
+    """A python-can message without a timestamp. `length` is what a remote frame asks for.
 
     >>> flags_of(message(0x101, EXT | FD, bytes(12))) == EXT | FD
     True
     """
     return can.Message(
-        timestamp=time_ns / 1e9,
         arbitration_id=identifier,
         is_extended_id=bool(flags & EXT),
         is_remote_frame=bool(flags & RTR),
@@ -38,20 +35,15 @@ def message(
         bitrate_switch=bool(flags & BRS),
         error_state_indicator=bool(flags & ESI),
         is_rx=not flags & TX,
-        channel=channel,
         dlc=len(data) if length is None else length,
         data=None if flags & (RTR | ERROR) else data,
     )
 
 
 def of_row(row: Any) -> can.Message:
-    """One row of harness.can.trace.ROW as a python-can message."""
+    """One row of harness.can.trace.ROW as a python-can message; its timestamp in seconds of the same clock."""
     length = int(row["length"])
-    return message(
-        int(row["id"]),
-        int(row["flags"]),
-        row["data"][:length].tobytes(),
-        time_ns=int(row["time_ns"]),
-        length=length,
-        channel=int(row["channel"]),
-    )
+    found = message(int(row["id"]), int(row["flags"]), row["data"][:length].tobytes(), length=length)
+    found.timestamp = int(row["time_ns"]) / 1e9
+    found.channel = int(row["channel"])
+    return found

@@ -50,17 +50,17 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def check(file: Path, shown: str, codec: Codec, dbc: str) -> tuple[list[str], Mapping[str, Mapped]]:
+def check(file: Path, shown: str, codec: Codec) -> tuple[list[str], Mapping[str, Mapped]]:
     """Return every mistake in a map, and what it maps."""
     try:
         document = documents.read(file, name=shown)
     except BadInput as error:
         return list(error.mistakes), {}
-    links = read_links(document, codec, dbc)
+    links = read_links(document, codec)
     return document.mistakes, links
 
 
-def read_links(document: Document, codec: Codec, dbc: str) -> dict[str, Mapped]:
+def read_links(document: Document, codec: Codec) -> dict[str, Mapped]:
     """Every mapped path; mistakes are added to the document."""
     links: dict[str, Mapped] = {}
     for where, path, leaf in leaves(document, document.data, (), ""):
@@ -72,7 +72,7 @@ def read_links(document: Document, codec: Codec, dbc: str) -> dict[str, Mapped]:
         if len(kinds) != 1:
             document.mistake(where, f"{path} needs either dbc2vss or vss2dbc")
             continue
-        mapped = link(document, (*where, kinds[0]), path, leaf[kinds[0]], codec, dbc)
+        mapped = link(document, (*where, kinds[0]), path, leaf[kinds[0]], codec)
         if mapped is not None:
             links[path] = mapped
     return links
@@ -93,7 +93,7 @@ def leaves(document: Document, node: Any, where: Path_, path: str) -> Iterator[t
             document.mistake(here, f"{full} should be a mapping")
 
 
-def link(document: Document, where: Path_, path: str, given: Any, codec: Codec, dbc: str) -> Mapped | None:
+def link(document: Document, where: Path_, path: str, given: Any, codec: Codec) -> Mapped | None:
     """One dbc2vss or vss2dbc entry."""
     if not isinstance(given, dict) or not isinstance(given.get("signal"), str):
         document.mistake(where, f"{path} needs a signal")
@@ -105,7 +105,7 @@ def link(document: Document, where: Path_, path: str, given: Any, codec: Codec, 
     if len(owners) != 1:
         names = {e.name for es in codec.extractions.values() for e in es}
         problem = f"has no signal {name!r}{meant(name, names)}" if not owners else f"has {len(owners)} signals {name!r}"
-        document.mistake((*where, "signal"), f"{dbc} {problem}")
+        document.mistake((*where, "signal"), f"{codec.name} {problem}")
         return None
     message, extraction = owners[0]
     to_vss = mapping(document, (*where, "transform"), given.get("transform"), set(extraction.choices.values()))

@@ -51,12 +51,18 @@ class Found:
         return all(row["ok"] for row in self.rows.values())
 
 
-def check(
-    said: RigFile, given: Submitted | None, reference: Reference, *, long: bool, flash: bool, watch: Watch
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How far a check goes: `long` also measures ports that are wired together, `flash` also puts the image on the device."""
+
+    long: bool = False
+    flash: bool = False
+
+
+def check(said: RigFile, given: Submitted | None, reference: Reference, extent: Extent, watch: Watch) -> Found:
     """Open what can be opened, listen to the device for a moment, measure what is wired together where asked.
 
-    `reference` makes the item that stands there where no submission is given. `flash`: also open ports that put the image on the device. Raises BadInput when the rig file or the submission is wrong.
+    `reference` makes the item that stands there where no submission is given. Raises BadInput when the rig file or the submission is wrong.
     """
     loaded = said.rig
     if given is None and "image" in said.forms:
@@ -76,11 +82,11 @@ def check(
             memory=memory_of_rig(loaded.name),
             tell=watch,
         )
-        ports = stack.enter_context(rig.opened(said, bench, found.opening(flash)))
+        ports = stack.enter_context(rig.opened(said, bench, found.opening(extent.flash)))
         if found.ok and given is not None:
             found.rows["device"] = {"port": "device", "use": "", "ok": False, "says": ""}
             found.say("device", *heard(ports, ready_s(given)))
-        if long:
+        if extent.long:
             found.loops = loops(loaded, ports, found, watch)
     return found
 

@@ -164,7 +164,7 @@ class Reading:
         if file is None:
             return
         try:
-            codec = self.codecs[name] = decode.Codec(decode.load(file, bus.dbc))
+            codec = self.codecs[name] = decode.Codec(decode.load(file, bus.dbc), bus.dbc)
         except BadInput as error:
             document.mistakes.extend(error.mistakes)
             return
@@ -173,7 +173,7 @@ class Reading:
         if vss_file is None or bus.vss is None:
             self.maps[name] = {}
             return
-        mistakes, self.maps[name] = vss.check(vss_file, bus.vss, codec, bus.dbc)
+        mistakes, self.maps[name] = vss.check(vss_file, bus.vss, codec)
         document.mistakes.extend(mistakes)
         for path in self.maps[name]:
             if path in mapped:
@@ -307,19 +307,19 @@ def check_against_matrix(document: Document, here: documents.Path_, bus: BusInte
         check_e2e(document, (*here, "e2e", n), rule, codec, bus)
     for n, supervision in enumerate(bus.supervised):
         at: documents.Path_ = (*here, "supervised", n)
-        check_message(document, (*at, "message"), supervision.message, codec, bus.dbc)
-        check_signal_value(document, at, supervision.signal, supervision.value, codec, bus.dbc)
+        check_message(document, (*at, "message"), supervision.message, codec)
+        check_signal_value(document, at, supervision.signal, supervision.value, codec)
     check_spoken(document, here, bus, codec)
 
 
-def check_message(document: Document, where: documents.Path_, name: str, codec: decode.Codec, dbc: str) -> bool:
+def check_message(document: Document, where: documents.Path_, name: str, codec: decode.Codec) -> bool:
     if name not in codec.messages:
-        document.mistake(where, f"{dbc} has no message {name!r}{meant(name, codec.messages)}")
+        document.mistake(where, f"{codec.name} has no message {name!r}{meant(name, codec.messages)}")
     return name in codec.messages
 
 
 def check_e2e(document: Document, where: documents.Path_, rule: E2e, codec: decode.Codec, bus: BusInterface) -> None:
-    if not check_message(document, (*where, "message"), rule.message, codec, bus.dbc):
+    if not check_message(document, (*where, "message"), rule.message, codec):
         return
     if codec.messages[rule.message].length < HEADER_BYTES[rule.profile]:
         document.mistake(where, f"{rule.message} is too short for profile {rule.profile}")
@@ -341,11 +341,11 @@ def check_spoken(document: Document, here: documents.Path_, bus: BusInterface, c
     own = {m.name for m in codec.messages.values() if bus.node in m.senders}
     for n, event in enumerate(bus.events):
         at: documents.Path_ = (*here, "events", n, "message")
-        if check_message(document, at, event.message, codec, bus.dbc) and event.message not in own:
+        if check_message(document, at, event.message, codec) and event.message not in own:
             document.mistake(at, f"{event.message} is not sent by {bus.node}")
     if bus.nm is None:
         return
-    if check_message(document, (*here, "nm", "message"), bus.nm.message, codec, bus.dbc):
+    if check_message(document, (*here, "nm", "message"), bus.nm.message, codec):
         identifier = codec.messages[bus.nm.message].frame_id
         if bus.nm.message not in own:
             document.mistake((*here, "nm", "message"), f"{bus.nm.message} is not sent by {bus.node}")
@@ -376,12 +376,12 @@ def check_paths(document: Document, interface: Interface, mapped: Mapping[str, s
 
 
 def check_signal_value(
-    document: Document, where: documents.Path_, signal: str, value: str, codec: decode.Codec, dbc: str
+    document: Document, where: documents.Path_, signal: str, value: str, codec: decode.Codec
 ) -> None:
     owners = [e for es in codec.extractions.values() for e in es if e.name == signal]
     if not owners:
         names = {e.name for es in codec.extractions.values() for e in es}
-        document.mistake((*where, "signal"), f"{dbc} has no signal {signal!r}{meant(signal, names)}")
+        document.mistake((*where, "signal"), f"{codec.name} has no signal {signal!r}{meant(signal, names)}")
     elif value not in owners[0].choices.values():
         labels = owners[0].choices.values()
         document.mistake((*where, "value"), f"{signal} has no value {value!r}{meant(value, labels)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,18 @@ WIRE_S = 2.0  # how long a frame of ours may take to appear on the wire before t
 STOPS_S = 0.1  # until what the bench sent before has come onto the wire
 FLOOD_ID = 0x000
 BLOCK = 256  # frames looked at together: a record that is judged again has all of them at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tampering:
+    """What is wrong with a protected message: its CRC XORed by `crc`, its counter frozen or going up by `step`, or protected as
+    another message (`foreign`).
+    """
+
+    crc: int = 0
+    frozen: bool = False
+    step: int = 1
+    foreign: bool = False
 
 
 class Stimulated(Operated):
@@ -165,18 +178,13 @@ class Stimulated(Operated):
         port.destroy(frames)
 
     @contextmanager
-    def tampered(
-        self, bus: str, message: str, *, crc: int = 0, frozen: bool = False, step: int = 1, foreign: bool = False
-    ) -> Iterator[Seen]:
-        """Send a protected message wrongly; right again afterwards.
-
-        Its CRC XORed by `crc`, its counter frozen or going up by `step`, or protected as another message (`foreign`).
-        """
+    def tampered(self, bus: str, message: str, wrong: Tampering) -> Iterator[Seen]:
+        """Send a protected message wrongly; right again afterwards."""
         net = self.networks[bus]
         net.changed.add(message)
         rule = net.rules[message]
-        good = net.payloads(message, masquerade(rule, net.interface.e2e) if foreign else rule, step)
-        bad = (good[0],) if frozen else tuple(bytes((p[0] ^ crc, *p[1:])) for p in good)
+        good = net.payloads(message, masquerade(rule, net.interface.e2e) if wrong.foreign else rule, wrong.step)
+        bad = (good[0],) if wrong.frozen else tuple(bytes((p[0] ^ wrong.crc, *p[1:])) for p in good)
         net.transmit(message, bad)
         yield Seen(time_ns=self.on_wire(net, message, bad), value=0)
         self.time_ns = self.put_on_wire(net, message)

@@ -2,6 +2,9 @@
 
 from harness.can.e2e import check, jumps
 from harness.marks import requirement
+from harness.vehicle.stimulated import Tampering
+
+HEALED_S = 5.0
 
 
 @requirement("E2E-SENT-001")
@@ -24,22 +27,24 @@ def test_sent_frames_are_protected(vehicle, interface, parameters, measure):
 @requirement("E2E-RECEIVED-001")
 def test_wrong_protection_is_a_loss(vehicle, interface, parameters, measure):
     for bus, supervision, _ in guarded(interface):
-        taken_as_lost(vehicle, bus, supervision, parameters, measure, "crc_reaction_ms", crc=0xA5)
-        taken_as_lost(vehicle, bus, supervision, parameters, measure, "counter_reaction_ms", frozen=True)
+        for name, wrong in (("crc_reaction_ms", Tampering(crc=0xA5)), ("counter_reaction_ms", Tampering(frozen=True))):
+            measure(name, lost_after_ms(vehicle, bus, supervision, wrong), **allowed(supervision, parameters))
+            vehicle.healed(bus, supervision, within_s=HEALED_S)
 
 
 @requirement("E2E-COUNTER-001")
 def test_a_counter_too_far_ahead_is_a_loss(vehicle, interface, parameters, measure):
     for bus, supervision, rule in guarded(interface):
-        step = rule.max_delta_counter + 1
-        taken_as_lost(vehicle, bus, supervision, parameters, measure, "reaction_ms", step=step)
+        ahead = Tampering(step=rule.max_delta_counter + 1)
+        measure("reaction_ms", lost_after_ms(vehicle, bus, supervision, ahead), **allowed(supervision, parameters))
+        vehicle.healed(bus, supervision, within_s=HEALED_S)
 
 
 @requirement("E2E-COUNTER-002")
 def test_lost_frames_within_the_limit_are_tolerated(vehicle, interface, parameters, measure):
     for bus, supervision, rule in guarded(interface):
         net = vehicle.networks[bus]
-        with vehicle.tampered(bus, supervision.message, step=rule.max_delta_counter):
+        with vehicle.tampered(bus, supervision.message, Tampering(step=rule.max_delta_counter)):
             watched_s = parameters.timeouts * supervision.timeout_ms / 1000
             signs = net.from_device(net.owner(supervision.signal), vehicle.watch(bus, watched_s))
         labels = [str(label) for label in signs.signals[supervision.signal].labels()]
@@ -51,7 +56,9 @@ def test_lost_frames_within_the_limit_are_tolerated(vehicle, interface, paramete
 @requirement("E2E-IDENTITY-001")
 def test_another_data_id_is_a_loss(vehicle, interface, parameters, measure):
     for bus, supervision, _ in guarded(interface):
-        taken_as_lost(vehicle, bus, supervision, parameters, measure, "reaction_ms", foreign=True)
+        shown_ms = lost_after_ms(vehicle, bus, supervision, Tampering(foreign=True))
+        measure("reaction_ms", shown_ms, **allowed(supervision, parameters))
+        vehicle.healed(bus, supervision, within_s=HEALED_S)
 
 
 def guarded(interface):
@@ -63,10 +70,12 @@ def guarded(interface):
                 yield bus, supervision, rules[supervision.message]
 
 
-def taken_as_lost(vehicle, bus, supervision, parameters, measure, name, **wrong):
-    """Protect a message wrongly; measure how long the device takes to show it as lost, and wait until it is well again."""
-    allowed_ms = supervision.timeout_ms + parameters.tolerance_ms
-    with vehicle.tampered(bus, supervision.message, **wrong) as first_bad:
+def lost_after_ms(vehicle, bus, supervision, wrong):
+    """Protect a message wrongly; how long the device takes to show it as lost."""
+    with vehicle.tampered(bus, supervision.message, wrong) as first_bad:
         shown, _ = vehicle.reaction(bus, supervision, within_s=5 * supervision.timeout_ms / 1000 + 1)
-    measure(name, shown.after_ms(first_bad), allowed_ms=allowed_ms, message=supervision.message)
-    vehicle.healed(bus, supervision, within_s=5.0)
+    return shown.after_ms(first_bad)
+
+
+def allowed(supervision, parameters):
+    return {"allowed_ms": supervision.timeout_ms + parameters.tolerance_ms, "message": supervision.message}

@@ -56,7 +56,7 @@ def disturbed(folder, submission, profile, phase, disturb):
             if re.search(PHASES[phase], what) and not done:
                 done.append(disturb(here))
 
-        found = certify.certify(submission, str(file), folder / "runs", profile=profile, key=key, watch=watch)
+        found = certify.certify(submission, str(file), folder / "runs", certify.Terms(profile=profile, key=key), watch)
         assert done, told
         assert not record.broken_seal(found.folder / "record")
         assert list(record.events(found.folder / "record"))

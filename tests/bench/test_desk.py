@@ -47,7 +47,7 @@ def rows(rig, *options):
 
 def test_certifies_through_supply_console_adapter_and_boot_loader(here, submission, profile, tmp_path):
     said = []
-    done = certify.certify(submission, str(here.rig), tmp_path / "runs", profile=profile, watch=said.append)
+    done = certify.certify(submission, str(here.rig), tmp_path / "runs", certify.Terms(profile=profile), said.append)
     assert done.verdict.decision is Decision.CERTIFIED, done.verdict
     assert not here.powered
     statement = certificate.verify(done.certificate)

@@ -141,7 +141,9 @@ def test_a_silent_bench_never_costs_a_vendor_a_verdict(tmp_path, submission):
         )
         keys.new(tmp_path / "lab.pem")
         here.do("bitrate", rate=250_000)
-        done = certify.certify(submission, str(file), tmp_path / "runs", profile=str(matrix), key=tmp_path / "lab.pem")
+        done = certify.certify(
+            submission, str(file), tmp_path / "runs", certify.Terms(profile=str(matrix), key=tmp_path / "lab.pem")
+        )
     assert done.verdict.decision is Decision.VOID
     (judged,) = done.verdict.requirements
     assert judged.outcome is Outcome.MISS

@@ -123,7 +123,7 @@ def wired(tmp_path, monkeypatch):
 
 def test_a_long_check_measures_what_is_wired_and_shows_the_histogram(wired):
     file, _ = wired
-    found = check.check(rig.read(file), None, reference_item, long=True, flash=False, watch=lambda what: None)
+    found = check.check(rig.read(file), None, reference_item, check.Extent(long=True), lambda what: None)
     (loop,) = found.loops
     assert loop.lost == 0
     assert len(loop.delays_us) == loopback.FRAMES
@@ -147,7 +147,7 @@ def test_a_cable_that_is_not_there_loses_every_frame(wired):
         while not other.exists():
             assert second.poll() is None
         file.write_text(text.replace(f"channel: {file.with_name('b')}", f"channel: {other}"))
-        found = check.check(rig.read(file), None, reference_item, long=True, flash=False, watch=lambda what: None)
+        found = check.check(rig.read(file), None, reference_item, check.Extent(long=True), lambda what: None)
         second.kill()
     assert not found.ok
     assert "is the cable between body and adas there" in found.rows["body - adas"]["says"]

@@ -131,7 +131,7 @@ def test_an_image_that_never_answers_is_refused_within_its_limit(firmware, tmp_p
         "name: short\nversion: '1'\nsuites: [common]\nmandatory: [BOOT-STAGES-001]\nlimit_s: 60\nready_s: 3\n"
     )
     started = time.monotonic()
-    done = certify.certify(firmware, str(rig), tmp_path / "runs", profile=str(profile))
+    done = certify.certify(firmware, str(rig), tmp_path / "runs", certify.Terms(profile=str(profile)))
     assert time.monotonic() - started < 40
     assert done.verdict.decision is Decision.REFUSED
 
@@ -215,9 +215,8 @@ def test_a_check_listens_for_as_long_as_a_board_takes_to_boot(tmp_path):
         rig.read(RIGS / "qemu-arm64.yaml"),
         submission.read(image(tmp_path)),
         reference_item,
-        long=False,
-        flash=False,
-        watch=quiet,
+        check.Extent(),
+        quiet,
     )
     assert found.ok, found.rows
     assert "frames on body" in found.rows["device"]["says"]
@@ -229,13 +228,12 @@ def test_a_check_of_an_item_that_has_a_console_alone(tmp_path):
         rig.read(RIGS / "qemu-microbit.yaml"),
         submission.read(folder),
         reference_item,
-        long=False,
-        flash=False,
-        watch=quiet,
+        check.Extent(),
+        quiet,
     )
     assert found.ok, found.rows
 
 
 def test_a_check_without_an_image_says_where_to_get_one():
     with pytest.raises(BadInput, match="name one with --submission"):
-        check.check(rig.read(RIGS / "qemu-pc.yaml"), None, reference_item, long=False, flash=False, watch=quiet)
+        check.check(rig.read(RIGS / "qemu-pc.yaml"), None, reference_item, check.Extent(), quiet)

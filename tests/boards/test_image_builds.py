@@ -171,6 +171,6 @@ def test_an_image_of_another_chip_is_refused_as_one_that_does_not_boot(tmp_path)
     profile = tmp_path / "short.yaml"
     text = "name: short\nversion: '1'\nsuites: [common]\nmandatory: [BOOT-STAGES-001]\nlimit_s: 120\nready_s: 12\n"
     profile.write_text(text)
-    done = certify.certify(folder, "qemu-arm64", tmp_path / "runs", profile=str(profile))
+    done = certify.certify(folder, "qemu-arm64", tmp_path / "runs", certify.Terms(profile=str(profile)))
     assert done.verdict.decision is Decision.REFUSED
     assert "no line 'instrument cluster in C up$'" in done.verdict.requirements[0].reason

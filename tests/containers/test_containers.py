@@ -257,13 +257,14 @@ def test_after_all_of_that_the_next_run_is_unharmed(engine, reference, tmp_path,
 def test_limits_are_proven_and_an_engine_that_ignores_them_is_refused(engine, tmp_path):
     token, settings = ours(tmp_path)
     kept = memory(engine, settings, token, USER, 16)
-    assert container_probe.proven(engine, settings, kept.name, 256, 128, 16, 1.0)["home"] == "limited"
+    limits = container_probe.Limits(memory_mb=256, pids=128, tmpfs_mb=16, cpus=1.0)
+    assert container_probe.proven(engine, settings, kept.name, limits)["home"] == "limited"
     held = ("mem_limit", "memswap_limit", "pids_limit", "read_only", "cap_drop", "nano_cpus", "user")
     loose = {key: value for key, value in settings.items() if key not in held}
     loose["security_opt"] = ["seccomp=unconfined"]
     unbounded = engine.volumes.create(labels={LABEL: token})
     with pytest.raises(RigError) as caught:
-        container_probe.proven(engine, loose, unbounded.name, 256, 128, 16, 1.0)
+        container_probe.proven(engine, loose, unbounded.name, limits)
     removed(engine, token)
     for said in ("memory has no limit", "168 processes, and 128 are allowed", "root file system can be written", "capabilities",
                  "it runs as root", "not filtered", "what it keeps has no limit", "CPU time has no limit"):  # fmt: skip

@@ -221,7 +221,7 @@ def test_a_bench_is_given_to_one_cell_at_a_time(tmp_path):
         )
 
     cells = [cell("bench", "one"), cell("bench", "one"), cell("virtual", "two"), cell("virtual", "two")]
-    workers = campaign_run.Workers(cells, tmp_path, 4, campaign_run.Watch(), (None, 0.0, False))
+    workers = campaign_run.Workers(cells, tmp_path, campaign_run.Order(at_once=4, report=False), campaign_run.Watch())
     assert workers.next([1, 2, 3], [0]) == (2, 1)
     assert workers.next([3], [0, 2]) == (3, 1)
     assert workers.next([1], [0, 2]) is None
@@ -262,7 +262,7 @@ def test_what_computes_has_a_cpu_to_itself_where_there_are_more_places_than_cpus
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     cells = [cell("simulated"), cell("virtual"), cell("virtual", vcan=True), cell("simulated")]
-    workers = campaign_run.Workers(cells, tmp_path, 3, campaign_run.Watch(), (None, 0.0, False))
+    workers = campaign_run.Workers(cells, tmp_path, campaign_run.Order(at_once=3, report=False), campaign_run.Watch())
     assert [workers.places(n) for n in range(4)] == [2, 1, 2, 2]
     workers.free = [2]
     assert workers.next([0, 1, 2, 3], []) == (0, 0)  # behind the others, in no place of theirs

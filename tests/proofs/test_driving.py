@@ -37,7 +37,7 @@ def refused(tmp_path_factory):
     profile.write_text(
         yaml.safe_dump({"name": "aeb", "version": "1", "suites": ["common", "driving_assistance"], **chosen})
     )
-    return certify.certify(built, "sim", folder / "runs", profile=str(profile))
+    return certify.certify(built, "sim", folder / "runs", certify.Terms(profile=str(profile)))
 
 
 ONE_VENDORS = {
@@ -106,7 +106,10 @@ def test_a_drive_judged_again_gives_every_measurement_again(certified, ecu):
 
 def test_the_same_seed_gives_the_same_trace_byte_for_byte(refused, tmp_path):
     again = certify.certify(
-        refused.folder.parents[2] / "s", "sim", tmp_path, profile=str(refused.folder.parents[2] / "aeb.yaml")
+        refused.folder.parents[2] / "s",
+        "sim",
+        tmp_path,
+        certify.Terms(profile=str(refused.folder.parents[2] / "aeb.yaml")),
     )
     name = "record/trace-adas.bin"
     assert (again.folder / name).read_bytes() == (refused.folder / name).read_bytes()

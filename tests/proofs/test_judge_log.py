@@ -11,7 +11,7 @@ from harness import certify
 from harness.can import logs, trace
 from harness.can.log import Log
 from harness.errors import BadInput
-from harness.judge_log import Stretch, judge_log
+from harness.judge_log import Recording, Stretch, judge_log
 from harness.model import Decision, Outcome
 from rigs.ecus import build
 from shipei import cli
@@ -22,14 +22,13 @@ suites: [common]
 mandatory: [CAN-CYCLE-001, CAN-MATRIX-001, E2E-SENT-001]
 limit_s: 60
 """
-WHOLE = Stretch()
 
 
 def recorded(folder, constants=None):
     """A submission, and the frames of a run in which nobody disturbed it."""
     (folder / "quiet.yaml").write_text(QUIET)
     built = build.build(folder / "s", constants)
-    run = certify.certify(built, "sim", folder / "r", profile=str(folder / "quiet.yaml")).folder
+    run = certify.certify(built, "sim", folder / "r", certify.Terms(profile=str(folder / "quiet.yaml"))).folder
     return built, trace.load(run / "record" / "trace-body.bin")[0].copy()
 
 
@@ -50,7 +49,7 @@ def failed(found):
 @pytest.mark.parametrize("ending", ["blf", "log", "asc"])
 def test_a_sound_recording_passes_in_every_form_and_is_never_signed(ending, sound, tmp_path):
     built, rows = sound
-    found = judge_log(written(rows, tmp_path / f"rec.{ending}"), built, tmp_path / "runs", {}, WHOLE, 1.0)
+    found = judge_log(Recording(file=written(rows, tmp_path / f"rec.{ending}")), built, tmp_path / "runs")
     assert (found.verdict.decision, failed(found)) == (Decision.CERTIFIED, set())
     assert "no certificate" in found.notes[0]
     assert not list(found.folder.glob("certificate*"))
@@ -69,7 +68,7 @@ def test_a_sound_recording_passes_in_every_form_and_is_never_signed(ending, soun
 )
 def test_a_defective_device_is_found_in_its_recording(constants, fails, tmp_path):
     built, rows = recorded(tmp_path, constants)
-    found = judge_log(written(rows, tmp_path / "rec.blf"), built, tmp_path / "runs", {}, WHOLE, 1.0)
+    found = judge_log(Recording(file=written(rows, tmp_path / "rec.blf")), built, tmp_path / "runs")
     assert (found.verdict.decision, failed(found)) == (Decision.REFUSED, fails)
 
 
@@ -79,7 +78,7 @@ def test_what_the_recorder_sent_and_what_nobody_knows_is_not_the_devices(sound, 
     own = rows[(rows["flags"] & 1) == 0]["id"][0]
     spoofed["id"], spoofed["flags"], spoofed["length"], strange["id"], strange["flags"] = own, 1, 1, 0x6AB, 0
     file = written(np.concatenate([rows, spoofed, strange]), tmp_path / "rec.blf")
-    found = judge_log(file, built, tmp_path / "runs", {}, WHOLE, 1.0)
+    found = judge_log(Recording(file=file), built, tmp_path / "runs")
     assert failed(found) == set()
     assert any("1 identifiers are not in cockpit-a.dbc" in n and "6AB" in n for n in found.notes)
 
@@ -90,8 +89,9 @@ def test_only_a_stretch_of_it(sound, tmp_path):
     late = (broken["time_ns"] - broken["time_ns"][0] > 3_000_000_000) & ((broken["flags"] & 1) == 0)
     broken["data"][late, 0] ^= 0xFF
     file = written(broken, tmp_path / "rec.blf")
-    assert "E2E-SENT-001" in failed(judge_log(file, built, tmp_path / "runs", {}, WHOLE, 1.0))
-    assert failed(judge_log(file, built, tmp_path / "runs", {}, Stretch(to_s=2.9), 1.0)) == set()
+    assert "E2E-SENT-001" in failed(judge_log(Recording(file=file), built, tmp_path / "runs"))
+    begin = Recording(file=file, stretch=Stretch(to_s=2.9))
+    assert failed(judge_log(begin, built, tmp_path / "runs")) == set()
 
 
 def test_a_damaged_recording_is_judged_as_far_as_it_can_be_read_and_says_so(sound, tmp_path):
@@ -99,7 +99,7 @@ def test_a_damaged_recording_is_judged_as_far_as_it_can_be_read_and_says_so(soun
     file = written(rows, tmp_path / "rec.log")
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([*lines[:100], b"(nonsense\n", *lines[100:]]))
-    found = judge_log(file, built, tmp_path / "runs", {}, WHOLE, 1.0)
+    found = judge_log(Recording(file=file), built, tmp_path / "runs")
     assert failed(found) == set()
     assert any(n.startswith("rec.log: ") for n in found.notes)
 
@@ -143,5 +143,5 @@ def test_a_submission_that_leads_outside_is_refused_and_nothing_is_copied(sound,
     text = (bad / "submission.yaml").read_text()
     (bad / "submission.yaml").write_text(text.replace("path: cockpit-1.4.0.pyz", "path: ../victim"))
     with pytest.raises(BadInput, match="leads outside the submission's folder"):
-        judge_log(written(rows, tmp_path / "rec.log"), bad, tmp_path / "runs", {}, WHOLE, 1.0)
+        judge_log(Recording(file=written(rows, tmp_path / "rec.log")), bad, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -18,7 +18,9 @@ def submission(tmp_path_factory):
 @pytest.fixture
 def small(submission):
     """Late sensors and lost objects, in front of a stationary car."""
-    return sweep.make(submission, "AEB-CCRS", ["latency=0:0.2:3", "dropout=0,0.8"], ["ego_speed=42"], 1, "")
+    return sweep.make(
+        submission, sweep.Order(scenario="AEB-CCRS", over=["latency=0:0.2:3", "dropout=0,0.8"], fixed=["ego_speed=42"])
+    )
 
 
 def test_finds_the_boundary_and_gives_the_numbers(small, tmp_path):
@@ -56,7 +58,9 @@ def test_a_stopped_sweep_goes_on_where_it_was(small, tmp_path, monkeypatch):
 
 def test_an_item_that_gives_up_is_told_and_fails(submission, tmp_path):
     dead = build.build(tmp_path / "dead", {"READY_LINE": "1 / 0"}, ecu="driving_assistance-a")
-    found = sweep.run(sweep.make(dead, "AEB-CCRS", ["latency=0,0.1"], [], 1, ""), tmp_path / "out", workers=1)
+    found = sweep.run(
+        sweep.make(dead, sweep.Order(scenario="AEB-CCRS", over=["latency=0,0.1"])), tmp_path / "out", workers=1
+    )
     assert all("ended by itself" in p["fault"] for p in found["points"])
     assert found["boundary"] == [{"rest": [], "between": [], "fails": "everywhere"}]
 
@@ -80,5 +84,5 @@ def test_an_item_that_gives_up_is_told_and_fails(submission, tmp_path):
 )
 def test_wrong_input_is_told(submission, scenario, over, fixed, fails, said):
     with pytest.raises(BadInput) as error:
-        sweep.make(submission, scenario, over, fixed, 1, fails)
+        sweep.make(submission, sweep.Order(scenario=scenario, over=over, fixed=fixed, limit=fails))
     assert said in str(error.value)

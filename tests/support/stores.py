@@ -25,7 +25,12 @@ def certified(folder, constants=None, profile=PROFILE):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (made / "runs").is_dir():
             (made / "short.yaml").write_text(profile)
-            certify.certify(build.build(made / "s", constants), "sim", made / "runs", profile=str(made / "short.yaml"))
+            certify.certify(
+                build.build(made / "s", constants),
+                "sim",
+                made / "runs",
+                certify.Terms(profile=str(made / "short.yaml")),
+            )
     shutil.copytree(made, folder, dirs_exist_ok=True)
     (run,) = (folder / "runs").glob("*/1")
     return run

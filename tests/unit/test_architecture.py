@@ -220,6 +220,15 @@ def test_functions_stay_short():
                     assert node.end_lineno - node.lineno < 40, f"{path}:{node.lineno} {node.name}"
 
 
+def test_no_public_function_outside_the_face_takes_more_than_five_parameters():
+    for path in (path for folder in FOLDERS.keys() - {"shipei"} for path in sources(folder)):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                own = node.args
+                named = [a.arg for a in (*own.posonlyargs, *own.args, *own.kwonlyargs) if a.arg not in ("self", "cls")]
+                assert len(named) <= 5, f"{path}:{node.lineno} {node.name}: {', '.join(named)}"
+
+
 def test_nothing_reads_the_shared_folder():
     for path in [
         *ROOT.glob("*"),

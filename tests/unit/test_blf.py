@@ -135,7 +135,7 @@ def test_a_run_is_exported_for_other_tools(tmp_path):
     submission = build.build(tmp_path / "s", ecu="driving_assistance-b")
     profile = tmp_path / "short.yaml"
     profile.write_text('name: short\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 60\n')
-    done = certify.certify(submission, "sim", tmp_path / "runs", profile=str(profile))
+    done = certify.certify(submission, "sim", tmp_path / "runs", certify.Terms(profile=str(profile)))
     rows, _ = trace.load(done.folder / "record" / "trace-adas.bin")
     for form, reader in (("blf", can.BLFReader), ("asc", can.ASCReader), ("csv", can.CSVReader)):
         file = show.exported(done.folder, form)["adas"]

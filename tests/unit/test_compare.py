@@ -25,7 +25,9 @@ def runs(tmp_path_factory):
     found = {}
     for n, (name, constants) in enumerate(BUILDS.items(), 1):
         made = build.build(folder / name, constants)
-        found[name] = certify.certify(made, "sim", folder / "runs", profile=str(folder / "short.yaml")).folder
+        found[name] = certify.certify(
+            made, "sim", folder / "runs", certify.Terms(profile=str(folder / "short.yaml"))
+        ).folder
         os.utime(found[name] / "record" / "manifest.json", (2 * n, 2 * n))
     found["again"] = found["sound"].with_name("9")  # simulated time: the same inputs give the same record
     shutil.copytree(found["sound"], found["again"])
@@ -91,7 +93,7 @@ def test_alone_it_is_held_against_the_last_certified_one_before_it(runs):
 def test_two_different_things_are_not_compared(runs, tmp_path):
     (tmp_path / "short.yaml").write_text(PROFILE)
     made = build.build(tmp_path / "b", ecu="cockpit-b")
-    other = certify.certify(made, "sim", tmp_path / "runs", profile=str(tmp_path / "short.yaml"))
+    other = certify.certify(made, "sim", tmp_path / "runs", certify.Terms(profile=str(tmp_path / "short.yaml")))
     with pytest.raises(BadInput, match="nothing to compare"):
         compare.compare(compare.read(runs["sound"]), compare.read(other.folder))
     done = CliRunner().invoke(app, ["compare", str(runs["sound"]), str(tmp_path)])

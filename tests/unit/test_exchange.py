@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exchange")
     (folder / "part.yaml").write_text(PART)
     built = build.build(folder / "s", {"UDS": '{"DATA_CUT": 1}'})
-    return certify.certify(built, "sim", folder / "runs", profile=str(folder / "part.yaml")).folder
+    return certify.certify(built, "sim", folder / "runs", certify.Terms(profile=str(folder / "part.yaml"))).folder
 
 
 def page(run, requirement):

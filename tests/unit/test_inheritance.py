@@ -51,7 +51,9 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setenv("PYTHONPATH", str(folder))
-        done = certify.certify(made, str(folder / "rig.yaml"), folder / "runs", profile=str(folder / "short.yaml"))
+        done = certify.certify(
+            made, str(folder / "rig.yaml"), folder / "runs", certify.Terms(profile=str(folder / "short.yaml"))
+        )
     assert [x.id for x in done.plan.not_decidable] == ["BOOT-READY-001"]
     return whole, done.folder
 

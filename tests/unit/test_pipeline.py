@@ -32,7 +32,7 @@ def certify_part(folder, constants=None, rig="sim"):
     """Certify a build of the reference by a few requirements of each kind; tests/proofs certifies by whole profiles."""
     (folder / "part.yaml").write_text(PART)
     return certify.certify(
-        build.build(folder / "s", constants), rig, folder / "runs", profile=str(folder / "part.yaml")
+        build.build(folder / "s", constants), rig, folder / "runs", certify.Terms(profile=str(folder / "part.yaml"))
     )
 
 
@@ -197,7 +197,7 @@ def test_lost_frames_and_error_frames_never_certify(tmp_path):
     for fault in ("loss: 0.01", "corruption: 0.01"):
         file = tmp_path / f"{fault[:4]}.yaml"
         file.write_text((RIGS / "sim.yaml").read_text().replace("seed: 1", f"seed: 1, {fault}"))
-        done = certify.certify(folder, str(file), tmp_path / "runs", profile=str(profile))
+        done = certify.certify(folder, str(file), tmp_path / "runs", certify.Terms(profile=str(profile)))
         assert done.verdict.decision is Decision.VOID
         assert done.certificate is None
 
@@ -244,7 +244,7 @@ def test_each_input_is_read_and_hashed_once(tmp_path, monkeypatch):
     count(decode, "load")
     count(submissions, "sha256")
     count(submissions, "copied")
-    certify.certify(folder, "sim", tmp_path / "runs", profile=one_requirement(tmp_path))
+    certify.certify(folder, "sim", tmp_path / "runs", certify.Terms(profile=one_requirement(tmp_path)))
     ours = {"submission.yaml", "sim.yaml", "p.yaml", "cockpit-a.dbc", "cockpit-a.vss_dbc.json", "cockpit-1.4.0.pyz"}
     times = Counter({key: times for key, times in counted.items() if key[1] in ours})
     assert {name for _, name in times} == ours
@@ -281,7 +281,7 @@ def test_a_rig_without_a_supply_judges_what_it_can_and_rejudges_to_the_same(tmp_
         'name: p\nversion: "1"\nsuites: [common]\nmandatory: [CAN-CYCLE-001, CAN-MATRIX-001]\nrecommended: [BOOT-READY-001]\n'
     )
     done = certify.certify(
-        build.build(tmp_path / "s"), str(tmp_path / "rig.yaml"), tmp_path / "runs", profile=str(profile)
+        build.build(tmp_path / "s"), str(tmp_path / "rig.yaml"), tmp_path / "runs", certify.Terms(profile=str(profile))
     )
     assert (done.verdict.decision, done.verdict.faults) == (Decision.CERTIFIED, ())
     assert [x.reason for x in done.plan.not_decidable] == ["the rig sim has no port power"]

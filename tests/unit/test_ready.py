@@ -25,7 +25,9 @@ def given(tmp_path_factory):
 
 
 def certified(submission, folder, runs):
-    return certify.certify(submission, str(folder / "deaf.yaml"), runs, profile=str(folder / "matrix.yaml"))
+    return certify.certify(
+        submission, str(folder / "deaf.yaml"), runs, certify.Terms(profile=str(folder / "matrix.yaml"))
+    )
 
 
 def edited(submission, target, before, after):

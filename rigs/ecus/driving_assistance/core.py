@@ -61,7 +61,7 @@ class DrivingAssistance:
         """A good frame's values."""
         for n, track in self.tracks.items():
             if f"Obj{n}Valid" in values:
-                track.accept(now, *(values[f"Obj{n}{field}"] for field in FIELDS))
+                track.accept(now, {field: values[f"Obj{n}{field}"] for field in FIELDS})
 
     def main(self, now):
         """The main function, once a tick."""

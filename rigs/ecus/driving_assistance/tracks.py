@@ -14,8 +14,10 @@ class Track:
         self.frames, self.jumps, self.seen_ns = 0, 0, None
         self.cuts_in = False  # it was beside the corridor before
 
-    def accept(self, now, tracked, confidence, kind, distance, lateral, speed, lateral_speed):
-        if not tracked or confidence < cal.LEAST_CONFIDENCE:
+    def accept(self, now, place):
+        """Take in what the list says of it: its signals, by their names without the place's number."""
+        distance = place["Distance"]
+        if not place["Valid"] or place["Confidence"] < cal.LEAST_CONFIDENCE:
             if self.seen_ns is not None and now - self.seen_ns > cal.COAST_S * 1e9:
                 self.frames, self.cuts_in = 0, False
             return
@@ -25,8 +27,9 @@ class Track:
                 return
             self.frames = 0
         self.jumps, self.frames, self.seen_ns = 0, self.frames + 1, now
-        self.kind = KINDS.get(int(kind), "car")
-        self.distance, self.lateral, self.speed, self.lateral_speed = distance, lateral, speed, lateral_speed
+        self.kind = KINDS.get(int(place["Kind"]), "car")
+        self.distance, self.lateral = distance, place["Lateral"]
+        self.speed, self.lateral_speed = place["RelSpeed"], place["LatSpeed"]
 
     def confirmed(self, now):
         return self.frames >= cal.CONFIRM_FRAMES and now - self.seen_ns <= cal.COAST_S * 1e9
