@@ -3,7 +3,7 @@
 Only by the programme's written rules, only what the own rig could not decide, only for a stated time; never across layers, and never second hand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,11 +34,10 @@ def applied(
     if rules is None:
         raise BadInput("the programme has no rules for inheritance: inheritance, in programme.yaml")
     predicate = stated["predicate"]
-    wanted = [one["id"] for one in predicate["not_decidable"]]
     given: dict[str, dict[str, Any]] = {}
     mistakes = []
     for digest, source in sources.items():
-        found, why = from_one(predicate, wanted, digest, source, rules, now)
+        found, why = from_one(predicate, digest, source, rules, now)
         given |= {one["id"]: one for one in found if one["id"] not in given}
         if not found:
             mistakes.append(f"{digest[:12]} has nothing that {stated['subject'][0]['name']} may inherit: {why}")
@@ -48,14 +47,12 @@ def applied(
 
 
 def from_one(
-    predicate: Mapping[str, Any],
-    wanted: Sequence[str],
-    digest: str,
-    source: Mapping[str, Any],
-    rules: Inheritance,
-    now: datetime,
+    predicate: Mapping[str, Any], digest: str, source: Mapping[str, Any], rules: Inheritance, now: datetime
 ) -> tuple[list[dict[str, Any]], str]:
-    """(what one certificate gives, why it is not more)."""
+    """Return what one certificate gives to a predicate of what it could not decide, and why it is not more.
+
+    `digest` and `source`: the certificate's, and its statement.
+    """
     told = source["predicate"]
     by_rule = moment(told["life"]["issued"]) + timedelta(days=rules.days)
     until = min(by_rule, moment(told["life"]["valid_until"]))
@@ -65,7 +62,7 @@ def from_one(
         return [], f"its results may be inherited for {rules.days} days, until {until:{UTC_FORM}}"
     passed = {r["id"] for r in told["requirements"] if r["outcome"] == "pass"}
     found, why = [], "it has passed nothing that this rig could not decide and a rule names"
-    for name in wanted:
+    for name in (one["id"] for one in predicate["not_decidable"]):
         layer = rules.layer(name)
         if layer is None or name not in passed:
             continue

@@ -11,10 +11,10 @@ from typing import Any
 from harness import certificate, certify, record, rejudge, verdicts
 from harness.errors import BadInput
 from harness.model import Decision, Outcome
-from harness.signing.keys import Signer
 from programme import inheritance, timestamp, waivers
 from programme.folder import Folder, encoded
-from programme.verifier import UTC_FORM, VALID, Checked, Key, NotValid, moment, opened, verify
+from programme.session import Session
+from programme.verifier import UTC_FORM, VALID, Checked, Key, NotValid, Policy, moment, opened, verify
 from programme.verifier import inherited as of_sources
 
 PROVISIONAL, CHALLENGED, SUSPENDED, REVOKED, RENEWED = "provisional", "challenged", "suspended", "revoked", "renewed"
@@ -26,40 +26,34 @@ STEPS = {  # what may follow what, and whose word it needs
 MOST_REASON = 500
 
 
-def issue(
-    folder: Folder,
-    run: Path,
-    key: Signer,
-    now: datetime,
-    waived: Sequence[str] = (),
-    inherited: Sequence[str] = (),
-) -> str:
-    """A certificate of a run that is judged anew here, signed by the lab: provisional until somebody else approves it. Returns its digest.
+def issue(session: Session, run: Path, waived: Sequence[str] = (), inherited: Sequence[str] = ()) -> str:
+    """Issue a certificate of a run that is judged anew here, signed by the lab: provisional until somebody else approves it. Returns its digest.
 
     `waived`: digests of waivers, for what failed in the run. `inherited`: digests of certificates, for what its rig could not decide.
+    Raises BadInput where the run, or one of those, gives no certificate.
     """
-    by = of_role(folder, key, "lab")
+    folder, by = session.folder, of_role(session, "lab")
     sources = [folder.find(one) for one in inherited]
-    stated = of_run(folder, run, [folder.find(one, "waivers") for one in waived], sources, now)
+    stated = of_run(folder, run, [folder.find(one, "waivers") for one in waived], sources, session.now)
     with folder.changing():
-        return provisional(folder, stated, by, key, now, None)
+        return provisional(session, stated, by, None)
 
 
-def renew(folder: Folder, wanted: str, run: Path, key: Signer, now: datetime) -> str:
-    """Another certificate of the same run, with a new time; the old one holds until the new one is approved. Returns the new digest."""
-    by = of_role(folder, key, "lab")
+def renew(session: Session, wanted: str, run: Path) -> str:
+    """Issue another certificate of the same run, with a new time; the old one holds until the new one is approved. Returns the new digest."""
+    folder, by = session.folder, of_role(session, "lab")
     old = folder.find(wanted)
-    stated = as_stated(folder, old, run, now)
+    stated = as_stated(folder, old, run, session.now)
     with folder.changing():
         state = entry_of(folder.listed(), old)["state"]
         if state != VALID:
             raise BadInput(f"{old[:12]} is {state}: only what is valid is renewed")
-        return provisional(folder, stated, by, key, now, old)
+        return provisional(session, stated, by, old)
 
 
-def approve(folder: Folder, wanted: str, run: Path, key: Signer, now: datetime) -> str:
-    """A second person's signature, after the run was judged anew: from here on it is valid. Returns its digest."""
-    by = of_role(folder, key, "approver")
+def approve(session: Session, wanted: str, run: Path) -> str:
+    """Sign as the second person, after the run was judged anew: from here on it is valid. Returns its digest."""
+    folder, now, by = session.folder, session.now, of_role(session, "approver")
     digest = folder.find(wanted)
     as_stated(folder, digest, run, now)
     with folder.changing():
@@ -79,18 +73,22 @@ def approve(folder: Folder, wanted: str, run: Path, key: Signer, now: datetime) 
             raise BadInput(
                 f"{renews[:12]}, which it renews, is {old['state']} since {old['since']}: look into that first"
             )
-        folder.keep(folder.certificate_file(digest), folder.sign(payload, key, envelope["signatures"]))
+        folder.keep(folder.certificate_file(digest), folder.sign(payload, session.key, envelope["signatures"]))
         moved(entry, VALID, by, now, "")
         if old:
             moved(old, RENEWED, by, now, f"by {digest}")
-        folder.publish(listed["entries"], key, now)
+        folder.publish(listed["entries"], session.key, session.now)
     return digest
 
 
-def step(folder: Folder, what: str, wanted: str, reason: str, key: Signer, now: datetime) -> str:
-    """Suspend, reinstate or revoke, with a reason. Returns its digest."""
+def step(session: Session, what: str, wanted: str, reason: str) -> str:
+    """Suspend, reinstate or revoke, with a reason: one line of at most MOST_REASON characters. Returns its digest; raises BadInput.
+
+    `what`: one of STEPS. `wanted`: the first digits of the certificate's digest.
+    """
     before, after, roles = STEPS[what]
-    by = folder.who(key)
+    folder = session.folder
+    by = folder.who(session.key)
     if by.role not in roles:
         raise BadInput(f"{by.person} is of role {by.role}; to {what} takes {' or '.join(roles)}")
     if not reason.strip() or len(reason) > MOST_REASON or not reason.isprintable():
@@ -101,17 +99,18 @@ def step(folder: Folder, what: str, wanted: str, reason: str, key: Signer, now: 
         entry = entry_of(listed, digest)
         if entry["state"] not in before:
             raise BadInput(f"{digest[:12]} is {entry['state']}: to {what}, it has to be {' or '.join(before)}")
-        moved(entry, after, by, now, reason)
-        folder.publish(listed["entries"], key, now)
+        moved(entry, after, by, session.now, reason)
+        folder.publish(listed["entries"], session.key, session.now)
     return digest
 
 
-def challenge(folder: Folder, wanted: str, run: Path, key: Signer, now: datetime) -> str:
-    """Somebody's record of the very same combination says otherwise: not valid until it is looked into. Returns the digest.
+def challenge(session: Session, wanted: str, run: Path) -> str:
+    """Bring a record of the very same combination that says otherwise: not valid until it is looked into. Returns the digest.
 
     The record's own measurements are not believed: the suites run again on its traces.
     """
-    by = folder.who(key)
+    folder = session.folder
+    by = folder.who(session.key)
     digest = folder.find(wanted)
     stated = json.loads(payload_of(folder, digest))
     reason = contradiction(stated, run)
@@ -120,8 +119,8 @@ def challenge(folder: Folder, wanted: str, run: Path, key: Signer, now: datetime
         entry = entry_of(listed, digest)
         if entry["state"] != VALID:
             raise BadInput(f"{digest[:12]} is {entry['state']}: only what is valid is challenged")
-        moved(entry, CHALLENGED, by, now, reason)
-        folder.publish(listed["entries"], key, now)
+        moved(entry, CHALLENGED, by, session.now, reason)
+        folder.publish(listed["entries"], session.key, session.now)
     return digest
 
 
@@ -142,21 +141,22 @@ def contradiction(stated: dict[str, Any], run: Path) -> str:
     return f"record {seal[:16]} on {plan.rig}: {', '.join(failing)}"[:MOST_REASON]
 
 
-def restate(folder: Folder, key: Signer, now: datetime) -> Path:
-    """The same list, with a new date. Returns its file."""
-    folder.who(key)
+def restate(session: Session) -> Path:
+    """Sign the same list with a new date. Returns its file."""
+    folder = session.folder
+    folder.who(session.key)
     with folder.changing():
-        return folder.publish(folder.listed()["entries"], key, now)
+        return folder.publish(folder.listed()["entries"], session.key, session.now)
 
 
 def check(
     folder: Folder, file: Path, now: datetime, status: Path | None = None, manifest_sha256: str | None = None
 ) -> Checked:
     """A certificate that holds. Raises BadInput with the reason when it does not."""
-    kind, authority = folder.programme.kind, folder.programme.timestamps
+    policy, authority = Policy(folder.keys, folder.programme.kind, manifest_sha256), folder.programme.timestamps
     try:
         raw, listed = file.read_bytes(), status.read_bytes() if status else folder.fresh(now)
-        found = verify(raw, listed, folder.keys, kind=kind, now=now, manifest_sha256=manifest_sha256)
+        found = verify(raw, listed, policy, now=now)
         if authority:
             told, persons = found.statement["predicate"]["life"], {key.keyid: key.person for key in folder.keys}
             span = moment(told["issued"]), moment(told["valid_until"])
@@ -189,8 +189,8 @@ def check_record(found: Checked, run: Path) -> None:
 # ---------------------------------------------------------------- the parts
 
 
-def of_role(folder: Folder, key: Signer, role: str) -> Key:
-    found = folder.who(key)
+def of_role(session: Session, role: str) -> Key:
+    found = session.folder.who(session.key)
     if found.role != role:
         raise BadInput(f"{found.person} is of role {found.role}; this takes the role {role}")
     return found
@@ -228,8 +228,12 @@ def payload_of(folder: Folder, digest: str) -> bytes:
     return base64.b64decode(folder.envelope(digest)["payload"])
 
 
-def provisional(folder: Folder, stated: dict[str, Any], by: Key, key: Signer, now: datetime, renews: str | None) -> str:
-    """Sign, keep and list a new certificate; within `changing`."""
+def provisional(session: Session, stated: dict[str, Any], by: Key, renews: str | None) -> str:
+    """Sign, keep and list a new certificate; within `changing`. Returns its digest; raises BadInput where it is there already.
+
+    `renews`: the digest of the certificate whose place it takes once it is approved.
+    """
+    folder, now = session.folder, session.now
     ends = [moment(one["valid_until"]) for one in stated["predicate"].get("waivers", ())]
     ends += [moment(one["until"]) for one in stated["predicate"].get("inherited", ())]
     until = min([now + timedelta(days=folder.programme.certificate_days), *ends])  # no waiver runs out before it
@@ -244,10 +248,10 @@ def provisional(folder: Folder, stated: dict[str, Any], by: Key, key: Signer, no
     entries = folder.listed()["entries"]
     if any(one["certificate"] == digest for one in entries):
         raise BadInput(f"{digest[:12]} was issued already, at this very second")
-    folder.keep(folder.certificate_file(digest), folder.sign(payload, key))
+    folder.keep(folder.certificate_file(digest), folder.sign(payload, session.key))
     entry: dict[str, Any] = {"certificate": digest, "history": []}  # and not what it is about: the list is public
     moved(entry, PROVISIONAL, by, now, f"renews {renews}" if renews else "")
-    folder.publish([*entries, entry], key, now)
+    folder.publish([*entries, entry], session.key, now)
     return digest
 
 

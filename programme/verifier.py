@@ -1,7 +1,7 @@
 """Does this certificate hold, today? One file, with nothing but `cryptography` beside the standard library: copy it where you need it.
 
     keys = [Key("Li Wei", "lab", lab_pem), Key("Wang Fang", "approver", approver_pem)]
-    checked = verify(certificate, status, keys, kind="virtual", now=datetime.now(UTC))
+    checked = verify(certificate, status, Policy(keys, kind="virtual"), now=datetime.now(UTC))
 
 All of it is bytes in and an exception out: no file, no network, no clock of its own. A certificate is an in-toto Statement (v1) in a
 DSSE envelope (v1). It holds when a lab and an approver, two persons, signed it, when it says that what was mandatory passed, when today lies
@@ -83,29 +83,33 @@ class Checked:
     entry: dict[str, Any]
 
 
-def verify(
-    certificate: bytes,
-    status: bytes,
-    keys: Sequence[Key],
-    *,
-    kind: str,
-    now: datetime,
-    manifest_sha256: str | None = None,
-    least_number: int = 0,
-) -> Checked:
-    """Raises NotValid with the reason unless everything is right.
+@dataclass(frozen=True)
+class Policy:
+    """Whose word is taken, and for what; what a certificate has to meet to hold.
 
-    `kind`: hardware or virtual, what the programme is for. `manifest_sha256`: it must be about that combination. `least_number`: of a status list
-    seen before; an older one is not taken.
+    `keys`: of all who may sign. `kind`: hardware or virtual, what the programme is for. `manifest_sha256`: it must be about that combination.
+    `least_number`: of a status list seen before; an older one is not taken.
     """
-    if len({key.keyid for key in keys}) < len(keys):
+
+    keys: Sequence[Key]
+    kind: str
+    manifest_sha256: str | None = None
+    least_number: int = 0
+
+
+def verify(certificate: bytes, status: bytes, policy: Policy, *, now: datetime) -> Checked:
+    """Check a certificate, beside a status list, against a policy; raises NotValid with the reason unless everything is right.
+
+    `certificate`, `status`: DSSE envelopes, JSON as it lies in its file. `now`: with a time zone.
+    """
+    if len({key.keyid for key in policy.keys}) < len(policy.keys):
         raise NotValid("two of the programme's persons have the same key")
-    payload, persons = opened(certificate, keys, "the certificate")
-    stated = statement(payload, CERTIFICATE[kind], "the certificate")
+    payload, persons = opened(certificate, policy.keys, "the certificate")
+    stated = statement(payload, CERTIFICATE[policy.kind], "the certificate")
     passed(stated)
     in_time(stated, now)
     subject = stated["subject"][0]
-    if manifest_sha256 is not None and subject["digest"]["sha256"] != manifest_sha256:
+    if policy.manifest_sha256 is not None and subject["digest"]["sha256"] != policy.manifest_sha256:
         raise NotValid(f"the certificate is about another combination: its subject is {subject['name']}")
     missing = [role for role in ROLES if not persons[role]]
     if missing:
@@ -113,7 +117,7 @@ def verify(
     if len(persons["lab"] | persons["approver"]) < len(ROLES):
         raise NotValid(f"the certificate was signed by one person twice: {', '.join(persons['lab'])}")
     digest = hashlib.sha256(payload).hexdigest()
-    listed = status_list(status, keys, now=now, least_number=least_number)
+    listed = status_list(status, policy.keys, now=now, least_number=policy.least_number)
     entry = next((one for one in listed["entries"] if one["certificate"] == digest), None)
     if entry is None:
         raise NotValid(f"the status list of {listed['issued']} does not know the certificate {digest[:12]}")

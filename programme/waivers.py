@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.documents import meant
 from harness.errors import BadInput
-from harness.signing.keys import Signer
 from programme.folder import MOST_DAYS, Folder, encoded
+from programme.session import Session
 from programme.verifier import STATEMENT, UTC_FORM, NotValid, moment, opened, statement
 
 WAIVER = "urn:shipei:waiver:v1"
@@ -45,80 +45,85 @@ class Waiver:
         }
 
 
-def request(
-    folder: Folder,
-    scope: str,
-    requirements: Sequence[str],
-    reason: str,
-    issue: str,
-    days: int,
-    key: Signer,
-    now: datetime,
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a waiver is asked for: of which subjects (`scope`, as in Waiver) and requirements, why it does no harm, where it is being mended,
+    and for how many days."""
+
+    scope: str
+    requirements: Sequence[str]
+    reason: str
+    issue: str
+    days: int
+
+
+def request(session: Session, asked: Request) -> str:
     """Ask for a waiver, as the lab. Returns its digest; raises BadInput with every mistake."""
-    by = folder.who(key)
+    folder, now = session.folder, session.now
+    by = folder.who(session.key)
     mistakes = [f"{by.person} is of role {by.role}; this takes the role lab"] if by.role != "lab" else []
-    mistakes += wrong(folder, scope, requirements, reason, issue, days)
+    mistakes += wrong(folder, asked)
     if mistakes:
         raise BadInput(mistakes)
     told = {
-        "scope": scope,
-        "requirements": sorted(set(requirements)),
-        "reason": reason,
-        "issue": issue,
+        "scope": asked.scope,
+        "requirements": sorted(set(asked.requirements)),
+        "reason": asked.reason,
+        "issue": asked.issue,
         "requested_by": by.person,
         "issued": now.strftime(UTC_FORM),
-        "valid_until": (now + timedelta(days=days)).strftime(UTC_FORM),
+        "valid_until": (now + timedelta(days=asked.days)).strftime(UTC_FORM),
     }
-    subject = {"name": scope, "digest": {"sha256": hashlib.sha256(scope.encode()).hexdigest()}}
+    subject = {"name": asked.scope, "digest": {"sha256": hashlib.sha256(asked.scope.encode()).hexdigest()}}
     payload = encoded({"_type": STATEMENT, "subject": [subject], "predicateType": WAIVER, "predicate": told})
     digest = hashlib.sha256(payload).hexdigest()
     with folder.changing():
         if file_of(folder, digest).exists():
             raise BadInput(f"{digest[:12]} was asked for already, at this very second")
-        folder.keep(file_of(folder, digest), folder.sign(payload, key))
+        folder.keep(file_of(folder, digest), folder.sign(payload, session.key))
     return digest
 
 
-def wrong(folder: Folder, scope: str, requirements: Sequence[str], reason: str, issue: str, days: int) -> list[str]:
-    """Every mistake in a request."""
-    found = []
+def wrong(folder: Folder, asked: Request) -> list[str]:
+    """Return every mistake in a request, in words."""
+    found, scope = [], asked.scope
     vendor, _, combination = scope.rpartition(":")
     if not vendor or "*" in vendor or combination.count("/") != 2 or any(c in scope for c in "?[]"):
         found.append(
             f"scope {scope!r} should be a certificate's subject, VENDOR:CHIP/OS/APPLICATION, with * in the last three alone"
         )
     waivable = folder.programme.waivable
-    for one in requirements:
+    for one in asked.requirements:
         if one not in waivable:
             found.append(
                 f"{one} is not among what {folder.path / 'programme.yaml'} has as waivable{meant(one, waivable)}"
             )
-    if not requirements:
+    if not asked.requirements:
         found.append("which requirement? --requirement ID")
-    for name, text in (("reason", reason), ("issue", issue)):
+    for name, text in (("reason", asked.reason), ("issue", asked.issue)):
         if not text.strip() or len(text) > MOST_TEXT or not text.isprintable():
             found.append(f"{name} should be one line of at most {MOST_TEXT} characters")
-    if not 1 <= days <= MOST_DAYS:
-        found.append(f"days should be 1 to {MOST_DAYS}, not {days}")
+    if not 1 <= asked.days <= MOST_DAYS:
+        found.append(f"days should be 1 to {MOST_DAYS}, not {asked.days}")
     return found
 
 
-def approve(folder: Folder, wanted: str, key: Signer, now: datetime) -> str:
-    """Agree to a waiver, as an approver who did not ask for it. Returns its digest."""
-    by = folder.who(key)
+def approve(session: Session, wanted: str) -> str:
+    """Agree to a waiver, as an approver who did not ask for it. Returns its digest; raises BadInput where that may not be."""
+    folder = session.folder
+    by = folder.who(session.key)
     digest = folder.find(wanted, "waivers")
     asked = load(folder, digest)
     if by.role != "approver":
         raise BadInput(f"{by.person} is of role {by.role}; this takes the role approver")
     if by.person == asked.requested_by:
         raise BadInput(f"{by.person} asked for it: somebody else has to approve it")
-    if (state := asked.state(now)) != "requested":
+    if (state := asked.state(session.now)) != "requested":
         raise BadInput(f"{digest[:12]} is {state}: only what is requested is approved")
     with folder.changing():
         envelope = json.loads(file_of(folder, digest).read_bytes())
         payload, _ = opened(json.dumps(envelope).encode(), folder.keys, "the waiver")
-        folder.keep(file_of(folder, digest), folder.sign(payload, key, envelope["signatures"]))
+        folder.keep(file_of(folder, digest), folder.sign(payload, session.key, envelope["signatures"]))
     return digest
 
 

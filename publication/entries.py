@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from harness.model import Decision
 from programme import life
 from programme.folder import Folder
 from programme.verifier import VALID
-from publication.job import Site
+from publication.job import Edition
 
 OF_LIST = {  # what the programme says of a certificate, in the words of the matrix
     "provisional": "running",
@@ -80,6 +80,18 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a combination stands: its state, in words why, and of a certificate its dates, digest and life, as in Entry; empty where there is none."""
+
+    state: str
+    detail: str
+    since: str = ""
+    valid_until: str = ""
+    certificate: str = ""
+    life: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Public:
     """What may be shown today: each combination once, by subject; every certificate, oldest first; where the run of a record is."""
 
@@ -91,14 +103,13 @@ class Public:
 Step = Callable[[int, int], None]  # so many of so many runs were looked at
 
 
-def collect(folder: Folder, runs: Path | None, site: Site, now: datetime, step: Step = lambda done, of: None) -> Public:
-    """Everything that is public today. Raises BadInput where the programme's files do not hold."""
+def collect(edition: Edition, step: Step = lambda done, of: None) -> Public:
+    """Return everything that is public in an edition. Raises BadInput where the programme's files do not hold."""
     places: dict[str, Path] = {}
-    today: date = now.date()
-    issued = [e for e in of_programme(folder, now) if site.public(e.subject, today)]
+    issued = [e for e in of_programme(edition.folder, edition.now) if edition.public(e.subject)]
     spoken_of = {e.record for e in issued}
-    told = of_runs(runs, folder.programme.kind, places, step) if runs else ()
-    told = [e for e in told if site.public(e.subject, today) and e.record not in spoken_of]
+    told = of_runs(edition.runs, edition.folder.programme.kind, places, step) if edition.runs else ()
+    told = [e for e in told if edition.public(e.subject) and e.record not in spoken_of]
     same: dict[str, list[Entry]] = {}
     for one in (*told, *issued):  # the newest state of the newest certificate decides
         same.setdefault(one.id, []).append(one)
@@ -157,8 +168,7 @@ def of_programme(folder: Folder, now: datetime) -> Iterable[Entry]:
         state = OF_LIST.get(listed["state"]) or ("waived" if predicate.get("waivers") else "certified")
         detail = listed["state"] if listed["state"] not in (state, VALID) else ""
         heir = "; ".join(f"{one['id']} inherited from {one['subject']}" for one in predicate.get("inherited", ()))
-        yield entry(
-            stated,
+        standing = Standing(
             state=state,
             detail=": ".join(filter(None, (detail, listed["reason"]))) or heir,
             since=listed["since"],
@@ -166,6 +176,7 @@ def of_programme(folder: Folder, now: datetime) -> Iterable[Entry]:
             certificate=listed["certificate"],
             life=tuple(listed["history"]),
         )
+        yield entry(stated, standing)
 
 
 def of_runs(runs: Path, kind: str, places: dict[str, Path], step: Step) -> Iterable[Entry]:
@@ -183,23 +194,15 @@ def of_runs(runs: Path, kind: str, places: dict[str, Path], step: Step) -> Itera
         reasons = {j.requirement: j.reason for j in verdict.requirements}
         for one in stated["predicate"]["requirements"]:
             one["reason"] = reasons[one["id"]]
-        yield entry(
-            stated,
+        standing = Standing(
             state="running" if waits else verdict.decision.value,
             detail="passed; no certificate was issued yet" if waits else "; ".join(verdict.faults),
         )
+        yield entry(stated, standing)
 
 
-def entry(
-    stated: Mapping[str, Any],
-    *,
-    state: str,
-    detail: str,
-    since: str = "",
-    valid_until: str = "",
-    certificate: str = "",
-    life: tuple[Mapping[str, Any], ...] = (),
-) -> Entry:
+def entry(stated: Mapping[str, Any], standing: Standing) -> Entry:
+    """Return the entry of a certificate's statement (in-toto), or of what would be one, with how it stands."""
     subject, told = stated["subject"][0], stated["predicate"]
     key = "\n".join((subject["digest"]["sha256"], told["profile"], told["rig"]["name"]))
     chip, system, application = (told["combination"][k] for k in ("chip", "os", "application"))
@@ -213,16 +216,16 @@ def entry(
         profile=told["profile"],
         rig=told["rig"]["name"],
         virtual=subject["name"].startswith("virtual:"),
-        state=state,
-        detail=detail,
-        since=since,
-        valid_until=valid_until,
+        state=standing.state,
+        detail=standing.detail,
+        since=standing.since,
+        valid_until=standing.valid_until,
         passed=sum(r["outcome"] == "pass" for r in told["requirements"]),
         requirements=(*told["requirements"], *map(inherited, told.get("inherited", ()))),
         manifest=subject["digest"]["sha256"],
-        certificate=certificate,
+        certificate=standing.certificate,
         record=told["record"]["sha256"],
-        life=life,
+        life=standing.life,
         inputs=told["inputs"],
         kin=(told["vendor"], chip["name"], system["name"], application["name"], told["profile"].rpartition("-")[0]),
     )

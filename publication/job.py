@@ -1,11 +1,15 @@
 """What is published, from when on, and under which name."""
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness import documents
 from harness.model import noun
+from programme.folder import Folder
+from programme.verifier import UTC_FORM
 
 
 @noun
@@ -34,6 +38,25 @@ class Site:
         return any(
             fnmatchcase(subject, one.subject) and date.fromisoformat(one.published) <= today for one in self.releases
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """A site as it is at one time (`now`, in UTC): of which programme, and of which runs beside its certificates, if of any."""
+
+    site: Site
+    folder: Folder
+    now: datetime
+    runs: Path | None = None
+
+    @property
+    def at(self) -> str:
+        """Its time, as files have it."""
+        return self.now.strftime(UTC_FORM)
+
+    def public(self, subject: str) -> bool:
+        """Whether a subject may be shown in it."""
+        return self.site.public(subject, self.now.date())
 
 
 def check(document: documents.Document, site: Site) -> None:

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from harness.errors import BadInput
 from programme.folder import FILE, Folder
 from publication import overviews, pages
 from publication.entries import Entry, Public, Step, collect
-from publication.job import Site, check
+from publication.job import Edition, Site, check
 from reports import badge
 
 Files = Iterator[tuple[str, str | bytes]]  # name, content
@@ -41,27 +40,22 @@ def load(file: Path) -> Site:
 
 
 def write(
-    output: Path,
-    site: Site,
-    folder: Folder,
-    runs: Path | None,
-    now: datetime,
-    reports: Path | None = None,
-    step: Step = lambda done, of: None,
+    output: Path, edition: Edition, reports: Path | None = None, step: Step = lambda done, of: None
 ) -> tuple[Entry, ...]:
-    """Everything that is public today; into `reports` the Allure reports of it. Raises BadInput, and leaves what was there, when the status
-    list is not fresh or a folder is something else's."""
-    if reports and not (site.reports and runs):
+    """Write everything that is public in an edition into a folder, and into `reports` the Allure reports of it; returns what is shown.
+
+    Raises BadInput, and leaves what was there, when the status list is not fresh or a folder is something else's.
+    """
+    if reports and not (edition.site.reports and edition.runs):
         raise BadInput("reports need --runs, and in the site's file where they will stand: reports: https://…/")
     for one in filter(None, (output, reports)):
         check_ours(one)
-    status = folder.fresh(now)
-    public = collect(folder, runs, site, now, step)
-    at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    shown = dict(of_reports(public)) if site.reports else {}
+    status = edition.folder.fresh(edition.now)
+    public = collect(edition, step)
+    shown = dict(of_reports(public)) if edition.site.reports else {}
     if reports:  # first: what the site leads to is there
-        anew(reports, ((f"{digest}/index.html", file.read_bytes()) for digest, file in shown.items()), at)
-    anew(output, of_site(site, folder, public, status, now, shown.keys()), at)
+        anew(reports, ((f"{digest}/index.html", file.read_bytes()) for digest, file in shown.items()), edition.at)
+    anew(output, of_site(edition, public, status, shown.keys()), edition.at)
     return public.entries
 
 
@@ -103,40 +97,38 @@ def fill(new: Path, files: Iterable[tuple[str, str | bytes]]) -> None:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def of_site(
-    site: Site, folder: Folder, public: Public, status: bytes, now: datetime, reported: Collection[str]
-) -> Files:
-    """Every file of a site; `reported`: the records that have a report elsewhere."""
-    at, entries = f"{now:%Y-%m-%dT%H:%M:%SZ}", public.entries
+def of_site(edition: Edition, public: Public, status: bytes, reported: Collection[str]) -> Files:
+    """Yield every file of a site; `status`: the newest status list; `reported`: digests of the records that have a report elsewhere."""
+    folder, entries = edition.folder, public.entries
     years = overviews.services(public.certificates)
-    yield from of_all(site, folder, entries, at)
+    yield from of_all(edition, entries)
     yield from overviews.groups(entries)
-    yield "changes.html", overviews.changes(entries, now)
+    yield "changes.html", overviews.changes(entries, edition.now)
     yield "services.html", overviews.services_page(years)
     yield "api/v1/services.json", told(years)
-    yield from of_each(site, public, reported)
+    yield from of_each(edition.site, public, reported)
     for one in public.certificates:
         yield f"programme/certificates/{one.certificate}.json", folder.certificate_file(one.certificate).read_bytes()
     yield from to_verify(folder, status)
 
 
-def of_all(site: Site, folder: Folder, entries: Sequence[Entry], at: str) -> Files:
-    """The matrix, the plain list, and the same as data."""
-    programme = folder.programme
+def of_all(edition: Edition, entries: Sequence[Entry]) -> Files:
+    """Yield the matrix, the plain list, and the same as data."""
+    site, programme = edition.site, edition.folder.programme
     rows = [{key: getattr(one, key) for key in SHOWN} for one in entries]
     whole = {
-        "generated": at,
+        "generated": edition.at,
         "programme": programme.name,
         "kind": programme.kind,
         "combinations": list(map(asdict, entries)),
     }
     yield from ((name, (HERE / name).read_bytes()) for name in ("style.css", "app.js", "icon.svg"))
     yield "data.js", f"window.SHIPEI = {json.dumps(rows, ensure_ascii=False)};\n"
-    yield "index.html", pages.index(site, programme.kind, folder.listed())
+    yield "index.html", pages.index(site, programme.kind, edition.folder.listed())
     yield "list.html", pages.listing(site, entries)
     yield "verify.html", pages.verifying(site)
     yield "dataset.csv", dataset(entries)
-    yield "feed.xml", feed(site, entries, at)
+    yield "feed.xml", feed(site, entries, edition.at)
     yield "api/v1/combinations.json", told(whole)
     yield "api/v1/schema.json", told(documents.schema(tuple[Entry, ...]))
 

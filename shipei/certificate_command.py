@@ -14,6 +14,7 @@ from harness.inputs import submission as submissions
 from harness.signing import keys
 from programme import life
 from programme.folder import Folder
+from programme.session import Session
 from shipei import show
 from shipei.command import Json, command
 
@@ -37,6 +38,11 @@ HERE = Path("programme")
 
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def opened(programme: Path, key: str, passphrase: Path | None) -> Session:
+    """Open a programme's folder as the person whose private key this is, now."""
+    return Session(Folder(programme), keys.signer(key, passphrase), now())
 
 
 def done(folder: Folder, digest: str, as_json: bool) -> int:
@@ -66,11 +72,11 @@ def issue_command(
     as_json: Json = False,
 ) -> int:
     """Judge a run's record anew and sign for the lab; provisional until a second person approves."""
-    folder, signer = Folder(programme), keys.signer(key, passphrase)
-    return done(folder, life.issue(folder, run, signer, now(), waived or (), inherited or ()), as_json)
+    session = opened(programme, key, passphrase)
+    return done(session.folder, life.issue(session, run, waived or (), inherited or ()), as_json)
 
 
-def with_run(name: str, act: Callable[..., str], doc: str) -> None:
+def with_run(name: str, act: Callable[[Session, str, Path], str], doc: str) -> None:
     """A command about a certificate and a run whose record is judged anew."""
 
     def acting(
@@ -81,8 +87,8 @@ def with_run(name: str, act: Callable[..., str], doc: str) -> None:
         passphrase: Passphrase = None,
         as_json: Json = False,
     ) -> int:
-        folder = Folder(programme)
-        return done(folder, act(folder, wanted, run, keys.signer(key, passphrase), now()), as_json)
+        session = opened(programme, key, passphrase)
+        return done(session.folder, act(session, wanted, run), as_json)
 
     acting.__doc__ = doc
     command(certificate_app, name)(acting)
@@ -112,8 +118,8 @@ def change(name: str, doc: str) -> None:
         passphrase: Passphrase = None,
         as_json: Json = False,
     ) -> int:
-        folder = Folder(programme)
-        return done(folder, life.step(folder, name, wanted, reason, keys.signer(key, passphrase), now()), as_json)
+        session = opened(programme, key, passphrase)
+        return done(session.folder, life.step(session, name, wanted, reason), as_json)
 
     changing.__doc__ = doc
     command(certificate_app, name)(changing)
@@ -127,7 +133,7 @@ change("revoke", "Not valid any more, for ever.")
 @command(certificate_app, "status")
 def status_command(key: OwnKey, programme: Where = HERE, passphrase: Passphrase = None, as_json: Json = False) -> int:
     """Sign the status list anew, with today's date: who verifies takes no list that has run out."""
-    file = life.restate(Folder(programme), keys.signer(key, passphrase), now())
+    file = life.restate(opened(programme, key, passphrase))
     show.plain({"status": str(file)}, as_json)
     return 0
 

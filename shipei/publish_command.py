@@ -8,6 +8,7 @@ import typer
 
 from programme.folder import Folder
 from publication import write
+from publication.job import Edition
 from shipei import show
 from shipei.certificate_command import HERE, Where, now
 from shipei.command import Json
@@ -29,7 +30,8 @@ def publish_command(
 ) -> int:
     """Write what vendors released: matrix, pages, API, CSV, feed, badges, and all that it takes to verify. Nothing else is on it."""
     with show.counting(as_json, "judging runs anew") as step:
-        entries = write.write(output, write.load(site), Folder(programme), folder, now(), reports, step)
+        edition = Edition(site=write.load(site), folder=Folder(programme), now=now(), runs=folder)
+        entries = write.write(output, edition, reports, step)
     states = Counter(one.state for one in entries)
     show.plain({"site": str(output / "index.html"), "combinations": len(entries), **states}, as_json)
     return 0

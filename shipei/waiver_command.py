@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from harness.signing import keys
 from programme import waivers
 from programme.folder import Folder
 from shipei import show
-from shipei.certificate_command import HERE, OwnKey, Passphrase, Where, now
+from shipei.certificate_command import HERE, OwnKey, Passphrase, Where, now, opened
 from shipei.command import Json, command
 
 waiver_app = typer.Typer(
@@ -42,9 +41,9 @@ def request_command(
     as_json: Json = False,
 ) -> int:
     """Ask for a waiver, as the lab."""
-    folder = Folder(programme)
-    signer = keys.signer(key, passphrase)
-    return done(folder, waivers.request(folder, scope, requirement, reason, issue, days, signer, now()), as_json)
+    session = opened(programme, key, passphrase)
+    asked = waivers.Request(scope=scope, requirements=requirement, reason=reason, issue=issue, days=days)
+    return done(session.folder, waivers.request(session, asked), as_json)
 
 
 @command(waiver_app, "approve")
@@ -52,8 +51,8 @@ def approve_command(
     wanted: Wanted, key: OwnKey, programme: Where = HERE, passphrase: Passphrase = None, as_json: Json = False
 ) -> int:
     """Agree to a waiver, as an approver who did not ask for it."""
-    folder = Folder(programme)
-    return done(folder, waivers.approve(folder, wanted, keys.signer(key, passphrase), now()), as_json)
+    session = opened(programme, key, passphrase)
+    return done(session.folder, waivers.approve(session, wanted), as_json)
 
 
 @command(waiver_app, "list")

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 from publication import pages, write
+from publication.job import Edition
 from tests.support.desk import needs
 from tests.support.programmes import NOW, programme
 from tests.support.sites import good_and_bad, site, valid
@@ -33,7 +34,7 @@ def root(tmp_path_factory):
     runs = good_and_bad(folder)
     kept, lab, approver = programme(folder / "p")
     valid(kept, lab, approver, runs[0])
-    write.write(folder / "site", site(), kept, runs[1].parents[1], NOW)
+    write.write(folder / "site", Edition(site=site(), folder=kept, now=NOW, runs=runs[1].parents[1]))
     return folder / "site"
 
 

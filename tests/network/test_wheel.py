@@ -14,7 +14,9 @@ import pytest
 
 from harness.paths import ROOT
 from programme import life
+from programme.session import Session
 from publication import write
+from publication.job import Edition
 from tests.support.programmes import programme
 from tests.support.sites import site
 
@@ -76,10 +78,10 @@ def test_an_outsider_verifies_and_judges_again_with_the_site_and_a_stores_export
     now = datetime.now(UTC).replace(microsecond=0)
     run = empty / "runs" / COCKPIT / "1"
     folder, lab, approver = programme(tmp_path / "laboratory")
-    digest = life.issue(folder, run, lab, now)
-    life.approve(folder, digest, run, approver, now)
+    digest = life.issue(Session(folder, lab, now), run)
+    life.approve(Session(folder, approver, now), digest, run)
     published, export = tmp_path / "site", tmp_path / "export"
-    (one,) = write.write(published, site(("virtual:reference-a:*", "2026-01-01")), folder, None, now)
+    (one,) = write.write(published, Edition(site=site(("virtual:reference-a:*", "2026-01-01")), folder=folder, now=now))
     (kept,) = json.loads(shipei(tmp_path, "store", "add", run, "--store", export, "--json")).values()
     shutil.rmtree(folder.path)
     shutil.rmtree(Path(empty / "runs"))

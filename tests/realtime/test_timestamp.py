@@ -8,6 +8,7 @@ import pytest
 from harness.errors import BadInput
 from programme import life, timestamp
 from programme.folder import Folder
+from programme.session import Session
 from programme.verifier import NotValid
 from tests.support import timestamping
 from tests.support.programmes import programme
@@ -42,8 +43,8 @@ def with_authority(path, url, root):
 
 def signed(path, run, authority):
     folder, lab, approver = with_authority(path, authority[1], authority[0] / "root.pem")
-    digest = life.issue(folder, run, lab, today())
-    life.approve(folder, digest, run, approver, today())
+    digest = life.issue(Session(folder, lab, today()), run)
+    life.approve(Session(folder, approver, today()), digest, run)
     return folder, lab, digest
 
 
@@ -88,7 +89,7 @@ def test_an_authority_that_says_nothing_of_use_leaves_nothing_behind(tmp_path, r
     with timestamping.authority(tmp_path / "tsa", answer) as url:
         folder, lab, _ = with_authority(tmp_path / "p", url, root)
         with pytest.raises(BadInput, match="the timestamp does not hold.*nothing was signed"):
-            life.issue(folder, run, lab, today())
+            life.issue(Session(folder, lab, today()), run)
     assert not (folder.path / "certificates").exists()
     assert folder.newest() is None
 
@@ -100,7 +101,7 @@ def test_an_authority_that_is_not_there(tmp_path, run, authority):
     ):
         folder, lab, _ = with_authority(tmp_path / url[:4], url, authority[0] / "root.pem")
         with pytest.raises(BadInput, match=said):
-            life.issue(folder, run, lab, today())
+            life.issue(Session(folder, lab, today()), run)
 
 
 def test_a_root_that_is_none_is_told_with_its_line(tmp_path, authority):

@@ -10,7 +10,7 @@ from harness.signing import keys
 from programme import life
 from programme.folder import Folder, encoded
 from programme.signing import signed
-from programme.verifier import NotValid, verify
+from programme.verifier import NotValid, Policy, verify
 
 NOW = datetime(2026, 11, 27, 21, 0, 0, tzinfo=UTC)
 PERSONS = {"lab": "Li Wei", "approver": "Wang Fang"}
@@ -47,7 +47,7 @@ def holds(folder, digest, now=NOW, **options):
 
 def denied(said, certificate, status, folder, now=NOW, **options):
     with pytest.raises(NotValid, match=said):
-        verify(certificate, status, folder.keys, kind=folder.programme.kind, now=now, **options)
+        verify(certificate, status, Policy(folder.keys, folder.programme.kind, **options), now=now)
 
 
 def both(folder, digest):

@@ -1,6 +1,7 @@
 """Published sites in tests: who released what, and two runs to show."""
 
 from programme import life
+from programme.session import Session
 from publication.job import Release, Site
 from tests.support.programmes import NOW
 from tests.support.stores import certified
@@ -30,4 +31,4 @@ def good_and_bad(folder):
 
 def valid(folder, lab, approver, run):
     """The digest of a certificate of a run that two persons signed."""
-    return life.approve(folder, life.issue(folder, run, lab, NOW), run, approver, NOW)
+    return life.approve(Session(folder, approver, NOW), life.issue(Session(folder, lab, NOW), run), run)

@@ -12,8 +12,10 @@ from harness.paths import RIGS
 from programme import inheritance, life
 from programme.folder import Folder
 from programme.inheritance import Inheritance
-from programme.verifier import NotValid, verify
+from programme.session import Session
+from programme.verifier import NotValid, Policy, verify
 from publication import write
+from publication.job import Edition
 from rigs.ecus import build
 from shipei.cli import app
 from tests.support.programmes import NOW, content, programme, resigned
@@ -67,8 +69,8 @@ def made(tmp_path, runs):
 
 def heir(made, runs, now=NOW):
     folder, lab, approver, source = made
-    digest = life.issue(folder, runs[1], lab, now, inherited=[source[:12]])
-    return life.approve(folder, digest, runs[1], approver, now)
+    digest = life.issue(Session(folder, lab, now), runs[1], inherited=[source[:12]])
+    return life.approve(Session(folder, approver, now), digest, runs[1])
 
 
 def test_what_is_inherited_says_from_where_and_ends_in_time(made, runs):
@@ -99,8 +101,8 @@ def test_it_ends_with_its_source(runs, tmp_path):
 def test_by_the_command(made, runs):
     folder, lab, approver, source = made
     now = datetime.now(UTC).replace(microsecond=0)
-    digest = life.issue(folder, runs[0], lab, now)
-    life.approve(folder, digest, runs[0], approver, now)
+    digest = life.issue(Session(folder, lab, now), runs[0])
+    life.approve(Session(folder, approver, now), digest, runs[0])
     said = ["certificate", "issue", runs[1], "--programme", folder.path, "--key", folder.path / "lab.key", "--json"]
     done = CliRunner().invoke(app, [str(a) for a in (*said, "--inherit", digest[:12])])
     assert done.exit_code == 0, done.output
@@ -112,19 +114,20 @@ def test_by_the_command(made, runs):
 def test_it_falls_with_its_source(made, runs, tmp_path):
     folder, lab, approver, source = made
     digest = heir(made, runs)
-    life.step(folder, "suspend", source, "challenge 3", lab, NOW)
+    life.step(Session(folder, lab, NOW), "suspend", source, "challenge 3")
     with pytest.raises(BadInput, match=f"inherits BOOT-READY-001 from {source[:12]}, which is suspended"):
         life.check(folder, folder.certificate_file(digest), NOW)
-    shown = {e.certificate: e.state for e in write.write(tmp_path / "site", site(), folder, None, NOW)}
-    assert shown == {source: "revoked", digest: "revoked"}
-    life.step(folder, "reinstate", source, "refuted", approver, NOW)
+    shown = write.write(tmp_path / "site", Edition(site=site(), folder=folder, now=NOW))
+    assert {e.certificate: e.state for e in shown} == {source: "revoked", digest: "revoked"}
+    life.step(Session(folder, approver, NOW), "reinstate", source, "refuted")
     assert life.check(folder, folder.certificate_file(digest), NOW).sha256 == digest
 
 
 def test_the_site_says_from_where(made, runs, tmp_path):
     folder, _, _, source = made
     digest = heir(made, runs)
-    one = next(e for e in write.write(tmp_path / "site", site(), folder, None, NOW) if e.certificate == digest)
+    shown = write.write(tmp_path / "site", Edition(site=site(), folder=folder, now=NOW))
+    one = next(e for e in shown if e.certificate == digest)
     page = (tmp_path / "site" / "c" / f"{one.id}.html").read_text()
     assert (
         f"<td>inherited<td>os: virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0, {source[:16]}, until 2026-12-27"
@@ -139,15 +142,15 @@ def test_only_by_rule_in_time_and_not_for_nothing(made, runs):
     with pytest.raises(
         BadInput, match="has nothing that .* may inherit: it has passed nothing that this rig could not"
     ):
-        life.issue(folder, runs[0], lab, NOW, inherited=[source])
+        life.issue(Session(folder, lab, NOW), runs[0], inherited=[source])
     rules = (folder.path / "programme.yaml").read_text()
     (folder.path / "programme.yaml").write_text(rules.replace(RULES, ""))
     with pytest.raises(BadInput, match="the programme has no rules for inheritance"):
-        life.issue(Folder(folder.path), runs[1], lab, NOW, inherited=[source])
+        life.issue(Session(Folder(folder.path), lab, NOW), runs[1], inherited=[source])
     later = NOW + 31 * DAY
-    life.restate(folder, lab, later)
+    life.restate(Session(folder, lab, later))
     with pytest.raises(BadInput, match="may be inherited for 30 days, until 2026-12-27"):
-        life.issue(folder, runs[1], lab, later, inherited=[source])
+        life.issue(Session(folder, lab, later), runs[1], inherited=[source])
 
 
 @pytest.mark.parametrize(
@@ -198,15 +201,15 @@ def test_what_was_inherited_or_waived_or_is_anothers_is_not_inherited(made, runs
 
 def test_an_heir_that_says_more_than_its_record_and_rules_is_not_signed(made, runs):
     folder, lab, approver, source = made
-    digest = life.issue(folder, runs[1], lab, NOW, inherited=[source])
+    digest = life.issue(Session(folder, lab, NOW), runs[1], inherited=[source])
     stated = content(folder.certificate_file(digest).read_bytes())
     stated["predicate"]["inherited"][0]["until"] = "2036-01-01T00:00:00Z"
     folder.certificate_file(digest).write_bytes(resigned(stated, lab))
     with pytest.raises(BadInput):
-        life.approve(folder, digest, runs[1], approver, NOW)
+        life.approve(Session(folder, approver, NOW), digest, runs[1])
     forged = resigned(stated, lab, approver)
     with pytest.raises(NotValid, match="does not know the certificate"):
-        verify(forged, folder.newest().read_bytes(), folder.keys, kind="virtual", now=NOW)
+        verify(forged, folder.newest().read_bytes(), Policy(folder.keys, "virtual"), now=NOW)
 
 
 def test_the_rules_are_checked(tmp_path):

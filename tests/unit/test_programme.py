@@ -18,7 +18,8 @@ from harness.paths import ROOT
 from harness.signing import keys
 from programme import life, verifier
 from programme.folder import Folder
-from programme.verifier import NotValid, verify
+from programme.session import Session
+from programme.verifier import NotValid, Policy, verify
 from shipei.cli import app
 from store.disk import Disk
 from tests.support import sites
@@ -49,10 +50,10 @@ def valid(made, run):
 
 def test_it_holds_when_a_second_person_has_approved(made, run):
     folder, lab, approver = made
-    digest = life.issue(folder, run, lab, NOW)
+    digest = life.issue(Session(folder, lab, NOW), run)
     with pytest.raises(BadInput, match="not signed by a person of role approver"):
         holds(folder, digest)
-    life.approve(folder, digest[:8], run, approver, NOW)
+    life.approve(Session(folder, approver, NOW), digest[:8], run)
     found = holds(folder, digest)
     assert found.persons == ("Li Wei", "Wang Fang")
     assert found.statement["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
@@ -60,19 +61,19 @@ def test_it_holds_when_a_second_person_has_approved(made, run):
 
 def test_suspended_reinstated_revoked(valid):
     folder, lab, approver, digest = valid
-    life.step(folder, "suspend", digest, "challenge 12", lab, NOW + DAY)
+    life.step(Session(folder, lab, NOW + DAY), "suspend", digest, "challenge 12")
     with pytest.raises(BadInput, match="suspended since 2026-11-28T21:00:00Z, challenge 12"):
         holds(folder, digest, NOW + DAY)
     with pytest.raises(BadInput, match="Li Wei is of role lab; to reinstate takes approver"):
-        life.step(folder, "reinstate", digest, "refuted", lab, NOW + DAY)
-    life.step(folder, "reinstate", digest, "refuted", approver, NOW + DAY)
+        life.step(Session(folder, lab, NOW + DAY), "reinstate", digest, "refuted")
+    life.step(Session(folder, approver, NOW + DAY), "reinstate", digest, "refuted")
     assert holds(folder, digest, NOW + DAY)
-    life.step(folder, "revoke", digest, "defect 7", lab, NOW + 2 * DAY)
+    life.step(Session(folder, lab, NOW + 2 * DAY), "revoke", digest, "defect 7")
     with pytest.raises(BadInput, match="revoked since"):
         holds(folder, digest, NOW + 2 * DAY)
     for what in ("suspend", "reinstate", "revoke"):
         with pytest.raises(BadInput, match="is revoked: to"):
-            life.step(folder, what, digest, "again", approver, NOW + 2 * DAY)
+            life.step(Session(folder, approver, NOW + 2 * DAY), what, digest, "again")
     states = [one["state"] for one in life.overview(folder, NOW)[0]["history"]]
     assert states == ["provisional", "valid", "suspended", "valid", "revoked"]
 
@@ -80,22 +81,22 @@ def test_suspended_reinstated_revoked(valid):
 def test_renewed_the_old_one_holds_until_the_new_one_does(valid, run):
     folder, lab, approver, old = valid
     later = NOW + 100 * DAY
-    new = life.renew(folder, old, run, lab, later)
+    new = life.renew(Session(folder, lab, later), old, run)
     assert holds(folder, old, later)
-    life.approve(folder, new, run, approver, later)
+    life.approve(Session(folder, approver, later), new, run)
     with pytest.raises(BadInput, match=f"renewed since .*, by {new}"):
         holds(folder, old, later)
     assert holds(folder, new, later).statement["predicate"]["life"]["renews"] == old
-    life.restate(folder, lab, NOW + 400 * DAY)
+    life.restate(Session(folder, lab, NOW + 400 * DAY))
     assert holds(folder, new, NOW + 400 * DAY)
 
 
 def test_what_is_suspended_is_not_brought_back_by_its_renewal(valid, run):
     folder, lab, approver, old = valid
-    new = life.renew(folder, old, run, lab, NOW + DAY)
-    life.step(folder, "suspend", old, "challenge 12", lab, NOW + DAY)
+    new = life.renew(Session(folder, lab, NOW + DAY), old, run)
+    life.step(Session(folder, lab, NOW + DAY), "suspend", old, "challenge 12")
     with pytest.raises(BadInput, match=f"{old[:12]}, which it renews, is suspended since .*: look into that first"):
-        life.approve(folder, new, run, approver, NOW + DAY)
+        life.approve(Session(folder, approver, NOW + DAY), new, run)
     assert [one["state"] for one in life.overview(folder, NOW + DAY)] == ["suspended", "provisional"]
 
 
@@ -107,7 +108,7 @@ def test_out_of_time(valid):
     )
     with pytest.raises(BadInput, match="to be renewed by 2026-12-04T21:00:00Z.*certificate status"):
         holds(folder, digest, NOW + 8 * DAY)
-    life.restate(folder, lab, NOW + 364 * DAY)
+    life.restate(Session(folder, lab, NOW + 364 * DAY))
     assert holds(folder, digest, NOW + 364 * DAY)
     with pytest.raises(BadInput, match="was valid until 2027-11-27T21:00:00Z"):
         holds(folder, digest, NOW + 365 * DAY)
@@ -116,23 +117,23 @@ def test_out_of_time(valid):
 
 def test_a_record_that_contradicts_it_opens_a_challenge(tmp_path, made, run, monkeypatch):
     folder, lab, approver = made
-    digest = life.issue(folder, run, lab, NOW)
-    life.approve(folder, digest, run, approver, NOW)
+    digest = life.issue(Session(folder, lab, NOW), run)
+    life.approve(Session(folder, approver, NOW), digest, run)
     against = forged(run, tmp_path / "against")
     assert verdicts.of_record(against / "record").decision is Decision.REFUSED
     for one in (run, against):  # its traces say what its measurements do not
         with pytest.raises(BadInput, match="judged anew from its traces, it is certified, and contradicts nothing"):
-            life.challenge(folder, digest, one, lab, NOW)
+            life.challenge(Session(folder, lab, NOW), digest, one)
     elsewhere = certified(tmp_path, {"HEAL_MS": "390"})
     with pytest.raises(BadInput, match="is about another combination, or another profile"):
-        life.challenge(folder, digest, elsewhere, lab, NOW)
+        life.challenge(Session(folder, lab, NOW), digest, elsewhere)
     monkeypatch.setattr(rejudge, "rejudge", verdicts.of_record)  # and as if the traces said so too
-    life.challenge(folder, digest, against, lab, NOW)
+    life.challenge(Session(folder, lab, NOW), digest, against)
     with pytest.raises(BadInput, match="challenged since .*, record .* on sim: COCKPIT-SPEED-001"):
         holds(folder, digest)
     with pytest.raises(BadInput, match="is challenged: only what is valid is challenged"):
-        life.challenge(folder, digest, against, lab, NOW)
-    life.step(folder, "reinstate", digest, "their bench was miswired", approver, NOW)
+        life.challenge(Session(folder, lab, NOW), digest, against)
+    life.step(Session(folder, approver, NOW), "reinstate", digest, "their bench was miswired")
     assert holds(folder, digest)
 
 
@@ -140,7 +141,7 @@ def test_an_outsider_verifies_and_judges_again_with_two_commands(tmp_path, made,
     """With the programme's public files, a store's export, and nothing of ours but the program."""
     folder, lab, approver = made
     today = datetime.now(UTC).replace(microsecond=0)
-    digest = life.approve(folder, life.issue(folder, run, lab, today), run, approver, today)
+    digest = life.approve(Session(folder, approver, today), life.issue(Session(folder, lab, today), run), run)
     store, site = tmp_path / "store", tmp_path / "site"
     kept = json.loads(shipei("store", "add", run, "--store", store, "--json").stdout)[str(run)]
     shutil.copytree(folder.path, site, ignore=shutil.ignore_patterns("*.key"))
@@ -190,9 +191,9 @@ def forged(run, folder):
 
 def test_one_person_is_not_two(tmp_path, run):
     folder, lab, approver = programme(tmp_path / "p", persons={"lab": "Li Wei", "approver": "Li Wei"})
-    digest = life.issue(folder, run, lab, NOW)
+    digest = life.issue(Session(folder, lab, NOW), run)
     with pytest.raises(BadInput, match="Li Wei issued it: somebody else has to approve it"):
-        life.approve(folder, digest, run, approver, NOW)
+        life.approve(Session(folder, approver, NOW), digest, run)
     stated = content(folder.certificate_file(digest).read_bytes())
     denied("signed by one person twice", resigned(stated, lab, approver), folder.newest().read_bytes(), folder)
 
@@ -205,7 +206,7 @@ def test_one_key_is_not_two_persons(valid):
         Folder(folder.path)
     twice = [folder.keys[0], verifier.Key("Wang Fang", "approver", folder.keys[0].public)]
     with pytest.raises(NotValid, match="two of the programme's persons have the same key"):
-        verify(*both(folder, digest), twice, kind="virtual", now=NOW)
+        verify(*both(folder, digest), Policy(twice, "virtual"), now=NOW)
 
 
 def test_strangers_and_wrong_roles_sign_nothing(made, run, tmp_path):
@@ -213,38 +214,38 @@ def test_strangers_and_wrong_roles_sign_nothing(made, run, tmp_path):
     keys.new(tmp_path / "stranger.key")
     stranger = keys.load(tmp_path / "stranger.key")
     with pytest.raises(BadInput, match="nobody of the programme has this key"):
-        life.issue(folder, run, stranger, NOW)
+        life.issue(Session(folder, stranger, NOW), run)
     with pytest.raises(BadInput, match="Wang Fang is of role approver; this takes the role lab"):
-        life.issue(folder, run, approver, NOW)
-    digest = life.issue(folder, run, lab, NOW)
+        life.issue(Session(folder, approver, NOW), run)
+    digest = life.issue(Session(folder, lab, NOW), run)
     with pytest.raises(BadInput, match="Li Wei is of role lab; this takes the role approver"):
-        life.approve(folder, digest, run, lab, NOW)
+        life.approve(Session(folder, lab, NOW), digest, run)
     with pytest.raises(BadInput, match="nobody of the programme has this key"):
-        life.step(folder, "revoke", digest, "because", stranger, NOW)
+        life.step(Session(folder, stranger, NOW), "revoke", digest, "because")
 
 
 def test_what_the_record_does_not_say_is_not_approved(made, run, tmp_path):
     folder, lab, approver = made
-    digest = life.issue(folder, run, lab, NOW)
+    digest = life.issue(Session(folder, lab, NOW), run)
     other = shutil.copytree(run, tmp_path / "other")
     manifest = other / "record" / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
     with pytest.raises(BadInput, match="its record does not say what the certificate states"):
-        life.approve(folder, digest, other, approver, NOW)
+        life.approve(Session(folder, approver, NOW), digest, other)
     assert life.overview(folder, NOW)[0]["state"] == "provisional"
 
 
 def test_virtual_and_hardware_are_never_mixed(tmp_path, run):
     folder, lab, _ = programme(tmp_path / "p", kind="hardware")
     with pytest.raises(BadInput, match="a virtual rig's run, and the programme is for hardware rigs"):
-        life.issue(folder, run, lab, NOW)
+        life.issue(Session(folder, lab, NOW), run)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "\x1b[31mred", "x" * 501])
 def test_a_reason_is_one_line_of_text(valid, reason):
     folder, lab, _, digest = valid
     with pytest.raises(BadInput, match="a reason is needed: one line"):
-        life.step(folder, "revoke", digest, reason, lab, NOW)
+        life.step(Session(folder, lab, NOW), "revoke", digest, reason)
 
 
 # ---------------------------------------------------------------- crashes, several at once
@@ -267,15 +268,15 @@ class Failing(Disk):
 def test_after_a_crash_at_any_step_the_list_is_right_and_the_step_can_be_repeated(tmp_path, run):
     for n in range(6):
         folder, lab, approver = programme(tmp_path / f"p{n}")
-        digest = life.issue(folder, run, lab, NOW)
+        digest = life.issue(Session(folder, lab, NOW), run)
         folder.disk = Failing(n)
         with pytest.raises(BadInput, match="cannot be written: No space left on device"):
-            life.approve(folder, digest, run, approver, NOW)
+            life.approve(Session(folder, approver, NOW), digest, run)
         again = Folder(folder.path)
         if life.overview(again, NOW)[0]["state"] == "provisional":
             with pytest.raises(BadInput):
                 holds(again, digest)
-            life.approve(again, digest, run, approver, NOW)
+            life.approve(Session(again, approver, NOW), digest, run)
         assert holds(again, digest).persons == ("Li Wei", "Wang Fang")
 
 
@@ -283,7 +284,7 @@ def test_several_at_once_lose_nothing(made, run):
     folder, lab, _ = made
     with ThreadPoolExecutor(4) as pool:
         moments = [NOW + timedelta(seconds=n) for n in range(8)]
-        issued = list(pool.map(lambda at: life.issue(Folder(folder.path), run, lab, at), moments))
+        issued = list(pool.map(lambda at: life.issue(Session(Folder(folder.path), lab, at), run), moments))
     assert {one["certificate"] for one in life.overview(folder, NOW)} == set(issued)
     assert folder.newest().name == "000008.json"
 
@@ -337,10 +338,10 @@ def test_the_verifier_is_one_file_that_anybody_can_embed(valid, tmp_path):
         shutil.copy(folder.path / one.public, tmp_path)
     code = (
         "import sys; from pathlib import Path; from datetime import datetime, UTC; sys.path.insert(0, '.')\n"
-        "from verifier import Key, verify\n"
+        "from verifier import Key, Policy, verify\n"
         f"keys = [Key(p, r, Path(r + '.pub').read_bytes()) for r, p in {PERSONS}.items()]\n"
         f"now = datetime.fromisoformat('{NOW.isoformat()}')\n"
-        "found = verify(Path('c.json').read_bytes(), Path('s.json').read_bytes(), keys, kind='virtual', now=now)\n"
+        "found = verify(Path('c.json').read_bytes(), Path('s.json').read_bytes(), Policy(keys, 'virtual'), now=now)\n"
         "print(found.persons, not any(m.split('.')[0] in ('harness', 'securesystemslib', 'yaml') for m in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -9,7 +9,8 @@ import pytest
 from harness.errors import BadInput
 from harness.signing import keys
 from programme import life, verifier
-from programme.verifier import verify
+from programme.session import Session
+from programme.verifier import Policy, verify
 from tests.support import sites
 from tests.support.programmes import NOW, both, content, denied, holds, programme, resigned
 from tests.support.stores import certified
@@ -102,8 +103,8 @@ def test_about_another_combination(valid):
 def test_lists_that_are_old_replayed_incomplete_or_of_something_else(valid):
     folder, lab, _, digest = valid
     certificate, status = both(folder, digest)
-    life.step(folder, "revoke", digest, "defect 7", lab, NOW)
-    assert verify(certificate, status, folder.keys, kind="virtual", now=NOW)  # the replayed list is still fresh ...
+    life.step(Session(folder, lab, NOW), "revoke", digest, "defect 7")
+    assert verify(certificate, status, Policy(folder.keys, "virtual"), now=NOW)  # the replayed list is still fresh ...
     denied("is number 2; number 3 was seen already", certificate, status, folder, least_number=3)  # ... and known
     denied("to be renewed by", certificate, status, folder, now=NOW + 7 * DAY)
     denied("is signed as 'urn:shipei:virtual-certificate:v1'", certificate, certificate, folder)
@@ -123,12 +124,12 @@ def test_a_folder_that_was_tampered_with_is_found_out(valid, run):
     whole = file.read_bytes()
     file.write_bytes(altered(whole))
     with pytest.raises(BadInput, match="altered"):
-        life.renew(folder, digest, run, lab, NOW)
+        life.renew(Session(folder, lab, NOW), digest, run)
     file.write_bytes(resigned(content(whole) | {"more": 1}, lab, approver))
     with pytest.raises(BadInput, match="its content is not what its name says"):
-        life.renew(folder, digest, run, lab, NOW)
+        life.renew(Session(folder, lab, NOW), digest, run)
     file.write_bytes(whole)
     newest = folder.newest()
     newest.rename(newest.with_name("000009.json"))
     with pytest.raises(BadInput, match="not the list that its name says"):
-        life.restate(folder, lab, NOW)
+        life.restate(Session(folder, lab, NOW))

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from harness.errors import BadInput
 from programme import life, waivers
+from programme.session import Session
 from publication import pages, write
 from publication.entries import Entry
-from publication.job import Release, Site
+from publication.job import Edition, Release, Site
 from shipei.cli import app
 from tests.support.programmes import NOW, programme
 from tests.support.sites import good_and_bad, site, valid
@@ -40,7 +41,7 @@ def made(tmp_path, runs):
 
 
 def written(tmp_path, folder, wanted=None, runs=None, now=NOW):
-    return write.write(tmp_path / "site", wanted or site(), folder, runs, now)
+    return write.write(tmp_path / "site", Edition(site=wanted or site(), folder=folder, now=now, runs=runs))
 
 
 def everything(folder):
@@ -96,17 +97,17 @@ def test_the_states_of_a_life(tmp_path, made, runs):
         assert one.state in pages.SYMBOL
         return one.state, one.detail
 
-    life.step(folder, "suspend", digest, "challenge 12", lab, NOW)
+    life.step(Session(folder, lab, NOW), "suspend", digest, "challenge 12")
     assert state() == ("revoked", "suspended: challenge 12")
-    life.step(folder, "reinstate", digest, "refuted", approver, NOW)
+    life.step(Session(folder, approver, NOW), "reinstate", digest, "refuted")
     assert state()[0] == "certified"
-    life.restate(folder, lab, NOW + 366 * DAY)
+    life.restate(Session(folder, lab, NOW + 366 * DAY))
     assert state(NOW + 366 * DAY)[0] == "expired"
-    life.step(folder, "revoke", digest, "defect 7", lab, NOW)
+    life.step(Session(folder, lab, NOW), "revoke", digest, "defect 7")
     assert state() == ("revoked", "defect 7")
-    new = life.issue(folder, runs[0], lab, NOW + DAY)
+    new = life.issue(Session(folder, lab, NOW + DAY), runs[0])
     assert state(NOW + DAY)[0] == "running"
-    life.approve(folder, new, runs[0], approver, NOW + DAY)
+    life.approve(Session(folder, approver, NOW + DAY), new, runs[0])
     assert state(NOW + DAY)[0] == "certified"
 
 
@@ -118,16 +119,17 @@ def test_a_refused_run_says_why_not_and_a_waived_one_so(tmp_path, made, runs):
     assert "why not?" in page
     assert "passed there and not here: CAN-TIMEOUT-001" in page
     assert "heal_ms is 549" in page
-    asked = waivers.request(folder, SUBJECT, ["CAN-TIMEOUT-001"], "late", "7", 9, lab, NOW)
-    waivers.approve(folder, asked, approver, NOW)
-    digest = life.issue(folder, runs[1], lab, NOW, [asked])
-    life.approve(folder, digest, runs[1], approver, NOW)
+    late = waivers.Request(scope=SUBJECT, requirements=["CAN-TIMEOUT-001"], reason="late", issue="7", days=9)
+    asked = waivers.request(Session(folder, lab, NOW), late)
+    waivers.approve(Session(folder, approver, NOW), asked)
+    digest = life.issue(Session(folder, lab, NOW), runs[1], [asked])
+    life.approve(Session(folder, approver, NOW), digest, runs[1])
     assert sorted(e.state for e in written(tmp_path, folder)) == ["certified", "waived"]
 
 
 def test_words_of_others_are_words_and_nothing_foreign_is_loaded(tmp_path, made):
     folder, lab, _, digest = made
-    life.step(folder, "revoke", digest, '<script>alert("x")</script></script> =1+1', lab, NOW)
+    life.step(Session(folder, lab, NOW), "revoke", digest, '<script>alert("x")</script></script> =1+1')
     written(tmp_path, folder)
     for file in (tmp_path / "site").rglob("*.html"):
         page = file.read_text()
@@ -149,7 +151,7 @@ def test_a_stale_list_or_a_foreign_folder_leaves_all_as_it_was(tmp_path, made):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
     with pytest.raises(BadInput, match="holds something that is no site of ours"):
-        write.write(tmp_path / "home", site(), folder, None, NOW)
+        write.write(tmp_path / "home", Edition(site=site(), folder=folder, now=NOW))
     assert (tmp_path / "home" / "letter.txt").read_text() == "dear"
 
 
@@ -182,7 +184,7 @@ def test_the_sites_file_tells_all_its_mistakes(tmp_path):
 def test_an_outsider_checks_it_with_what_is_on_the_site(tmp_path, runs):
     folder, lab, approver = programme(tmp_path / "p")
     today = datetime.now(UTC).replace(microsecond=0)
-    digest = life.approve(folder, life.issue(folder, runs[0], lab, today), runs[0], approver, today)
+    digest = life.approve(Session(folder, approver, today), life.issue(Session(folder, lab, today), runs[0]), runs[0])
     (tmp_path / "site.yaml").write_text(
         "zh: x\nen: y\nurl: https://c.example.org/\nreleases: [{subject: '*', published: '2026-01-01'}]\n"
     )
@@ -209,11 +211,11 @@ def test_pages_of_vendors_chips_changes_and_services(tmp_path, made, runs):
     said = (root / "changes.html").read_text()
     assert "expiring within 60 days</h2><p>无 none" in said
     assert said.count(SUBJECT) == 1  # changed lately
-    life.restate(folder, lab, NOW + 320 * DAY)
+    life.restate(Session(folder, lab, NOW + 320 * DAY))
     written(tmp_path, folder, now=NOW + 320 * DAY)
     assert (root / "changes.html").read_text().count(SUBJECT) == 2  # and expires soon
-    new = life.renew(folder, digest, runs[0], lab, NOW + 320 * DAY)
-    life.approve(folder, new, runs[0], approver, NOW + 320 * DAY)
+    new = life.renew(Session(folder, lab, NOW + 320 * DAY), digest, runs[0])
+    life.approve(Session(folder, approver, NOW + 320 * DAY), new, runs[0])
     (one,) = written(tmp_path, folder, now=NOW + 320 * DAY)
     assert [e["certificate"] for e in one.earlier] == [digest]
     assert digest[:16] in (root / f"c/{one.id}.html").read_text()
@@ -255,15 +257,16 @@ def test_what_is_not_as_with_the_last_certified_version(tmp_path, made, runs):
 
 def test_reports_stand_somewhere_else(tmp_path, made, runs):
     folder, *_ = made
+    edition = Edition(site=site(), folder=folder, now=NOW, runs=runs[0].parents[1])
     with pytest.raises(BadInput, match="reports need --runs"):
-        write.write(tmp_path / "site", site(), folder, runs[0].parents[1], NOW, tmp_path / "reports")
+        write.write(tmp_path / "site", edition, tmp_path / "reports")
     assert not (tmp_path / "site").exists()
     shutil.copytree(runs[0], tmp_path / "runs" / "good" / "1")
     report = tmp_path / "runs" / "good" / "1" / write.REPORT
     report.parent.mkdir(exist_ok=True)
     report.write_text("<script>all of its own</script>")
     today = datetime.now(UTC).replace(microsecond=0)
-    life.restate(folder, made[1], today)  # a list that is fresh for the command
+    life.restate(Session(folder, made[1], today))  # a list that is fresh for the command
     file = tmp_path / "s.yaml"
     file.write_text(
         "zh: x\nen: y\nurl: https://c.example.org/\nreports: https://r.example.org/\nreleases: [{subject: '*', published: '2026-01-01'}]\n"
@@ -274,7 +277,8 @@ def test_reports_stand_somewhere_else(tmp_path, made, runs):
     assert shipei(*said, "--runs", tmp_path / "runs").exit_code == 0
     assert len(list((tmp_path / "r").glob("*/index.html"))) == 1
     wanted = dataclasses.replace(site(), reports="https://reports.example.org/")
-    (one,) = write.write(tmp_path / "site", wanted, folder, tmp_path / "runs", today, tmp_path / "reports")
+    edition = Edition(site=wanted, folder=folder, now=today, runs=tmp_path / "runs")
+    (one,) = write.write(tmp_path / "site", edition, tmp_path / "reports")
     page = (tmp_path / "site" / "c" / f"{one.id}.html").read_text()
     assert f'<a href="https://reports.example.org/{one.record}/">Allure</a>' in page
     assert (tmp_path / "reports" / one.record / "index.html").read_text() == report.read_text()

@@ -10,7 +10,8 @@ from harness.errors import BadInput
 from harness.signing import keys
 from programme import life, waivers
 from programme.folder import Folder
-from programme.verifier import NotValid, verify
+from programme.session import Session
+from programme.verifier import NotValid, Policy, verify
 from shipei.cli import app
 from tests.support.programmes import NOW, content, programme, resigned
 from tests.support.stores import certified
@@ -40,14 +41,14 @@ def made(tmp_path):
 def waiver(made, days=90, **changes):
     """An approved one."""
     folder, lab, approver = made
-    digest = waivers.request(folder, **(WHAT | changes), days=days, key=lab, now=NOW)
-    return waivers.approve(folder, digest, approver, NOW)
+    digest = waivers.request(Session(folder, lab, NOW), waivers.Request(**WHAT | changes, days=days))
+    return waivers.approve(Session(folder, approver, NOW), digest)
 
 
 def issued(made, run, *digests):
     folder, lab, approver = made
-    found = life.issue(folder, run, lab, NOW, digests)
-    return life.approve(folder, found, run, approver, NOW)
+    found = life.issue(Session(folder, lab, NOW), run, digests)
+    return life.approve(Session(folder, approver, NOW), found, run)
 
 
 def test_a_certificate_in_spite_of_it_says_so_and_ends_with_it(made, refused):
@@ -60,7 +61,7 @@ def test_a_certificate_in_spite_of_it_says_so_and_ends_with_it(made, refused):
     assert (cited["requested_by"], cited["approved_by"]) == ("Li Wei", "Wang Fang")
     assert cited["issue"] == WHAT["issue"]
     assert told["life"]["valid_until"] == cited["valid_until"] == "2027-02-25T21:00:00Z"
-    life.restate(folder, lab, NOW + 90 * DAY)
+    life.restate(Session(folder, lab, NOW + 90 * DAY))
     with pytest.raises(BadInput, match="was valid until 2027-02-25T21:00:00Z"):
         life.check(folder, folder.certificate_file(digest), NOW + 90 * DAY)
 
@@ -68,48 +69,48 @@ def test_a_certificate_in_spite_of_it_says_so_and_ends_with_it(made, refused):
 def test_without_a_waiver_it_is_refused(made, refused):
     folder, lab, _ = made
     with pytest.raises(BadInput, match="the verdict is refused: only a certified combination"):
-        life.issue(folder, refused, lab, NOW)
+        life.issue(Session(folder, lab, NOW), refused)
 
 
 def test_a_waiver_for_something_else_somewhere_else_or_some_other_time(made, refused):
     folder, lab, approver = made
     other = waiver(made, requirements=["CAN-CYCLE-001"])
     with pytest.raises(BadInput, match="CAN-TIMEOUT-001 is fail, and no waiver is for that"):
-        life.issue(folder, refused, lab, NOW, [other])
+        life.issue(Session(folder, lab, NOW), refused, [other])
     elsewhere = waiver(made, scope="virtual:reference-b:sim-1/*/*")
     with pytest.raises(BadInput, match=f"is for virtual:reference-b.*, not for {SUBJECT}"):
-        life.issue(folder, refused, lab, NOW, [elsewhere])
+        life.issue(Session(folder, lab, NOW), refused, [elsewhere])
     short = waiver(made, days=1)
     with pytest.raises(BadInput, match="is expired"):
-        life.issue(folder, refused, lab, NOW + DAY, [short])
-    asked = waivers.request(folder, **WHAT | {"reason": "another"}, days=9, key=lab, now=NOW)
+        life.issue(Session(folder, lab, NOW + DAY), refused, [short])
+    asked = waivers.request(Session(folder, lab, NOW), waivers.Request(**WHAT | {"reason": "another"}, days=9))
     with pytest.raises(BadInput, match="is requested"):
-        life.issue(folder, refused, lab, NOW, [asked])
+        life.issue(Session(folder, lab, NOW), refused, [asked])
     certified_late = waiver(made, days=2)
-    digest = life.issue(folder, refused, lab, NOW, [certified_late])
+    digest = life.issue(Session(folder, lab, NOW), refused, [certified_late])
     with pytest.raises(BadInput, match="is expired"):
-        life.approve(folder, digest, refused, approver, NOW + 2 * DAY)
+        life.approve(Session(folder, approver, NOW + 2 * DAY), digest, refused)
 
 
 def test_a_certified_run_needs_none(made, tmp_path):
     run = certified(tmp_path)
     folder, lab, _ = made
     with pytest.raises(BadInput, match="the verdict is certified: there is nothing to waive"):
-        life.issue(folder, run, lab, NOW, [waiver(made)])
+        life.issue(Session(folder, lab, NOW), run, [waiver(made)])
 
 
 def test_who_asked_for_it_does_not_approve_it(tmp_path, made):
     folder, lab, approver = made
-    asked = waivers.request(folder, **WHAT, days=9, key=lab, now=NOW)
+    asked = waivers.request(Session(folder, lab, NOW), waivers.Request(**WHAT, days=9))
     with pytest.raises(BadInput, match="Li Wei is of role lab; this takes the role approver"):
-        waivers.approve(folder, asked, lab, NOW)
-    waivers.approve(folder, asked, approver, NOW)
+        waivers.approve(Session(folder, lab, NOW), asked)
+    waivers.approve(Session(folder, approver, NOW), asked)
     with pytest.raises(BadInput, match="is valid: only what is requested is approved"):
-        waivers.approve(folder, asked, approver, NOW)
+        waivers.approve(Session(folder, approver, NOW), asked)
     same, one, two = programme(tmp_path / "q", persons={"lab": "A", "approver": "A"}, more="waivable: [CAN-TIMEOUT-001]\n")  # fmt: skip
-    asked = waivers.request(same, **WHAT, days=9, key=one, now=NOW)
+    asked = waivers.request(Session(same, one, NOW), waivers.Request(**WHAT, days=9))
     with pytest.raises(BadInput, match="A asked for it: somebody else has to approve it"):
-        waivers.approve(same, asked, two, NOW)
+        waivers.approve(Session(same, two, NOW), asked)
     file = waivers.file_of(same, asked)
     file.write_bytes(resigned(content(file.read_bytes()), one, two))
     assert waivers.load(same, asked).state(NOW) == "requested"
@@ -117,8 +118,9 @@ def test_who_asked_for_it_does_not_approve_it(tmp_path, made):
 
 def test_a_request_tells_all_its_mistakes(made):
     folder, _, approver = made
+    bad = waivers.Request(scope="*:a/b", requirements=["CAN-TIMEOUT-002", "AEB"], reason="", issue="a\nb", days=0)
     with pytest.raises(BadInput) as caught:
-        waivers.request(folder, "*:a/b", ["CAN-TIMEOUT-002", "AEB"], "", "a\nb", 0, approver, NOW)
+        waivers.request(Session(folder, approver, NOW), bad)
     said = "\n".join(caught.value.mistakes)
     for what in (
         "Wang Fang is of role approver; this takes the role lab",
@@ -138,7 +140,7 @@ def test_asked_for_again_at_the_very_second_takes_nothing_away(made):
     folder, lab, _ = made
     digest = waiver(made)
     with pytest.raises(BadInput, match="was asked for already"):
-        waivers.request(folder, **WHAT, days=90, key=lab, now=NOW)
+        waivers.request(Session(folder, lab, NOW), waivers.Request(**WHAT, days=90))
     assert waivers.load(folder, digest).approved_by
 
 
@@ -159,10 +161,10 @@ def test_altered_waivers_are_found_out(made, refused, tmp_path):
     ):
         file.write_bytes(envelope)
         with pytest.raises(BadInput, match=said):
-            life.issue(folder, refused, lab, NOW, [digest])
+            life.issue(Session(folder, lab, NOW), refused, [digest])
     file.write_bytes(resigned(whole, lab, stranger))
     with pytest.raises(BadInput, match="is requested"):
-        life.issue(folder, refused, lab, NOW, [digest])
+        life.issue(Session(folder, lab, NOW), refused, [digest])
 
 
 def test_a_certificate_cites_what_it_waives(made, refused):
@@ -180,7 +182,7 @@ def test_a_certificate_cites_what_it_waives(made, refused):
         ({"requirements": [r | {"outcome": "fail"} for r in told["requirements"]]}, "its own outcomes do not make"),
     ):
         with pytest.raises(NotValid, match=said):
-            verify(resigned(stated | {"predicate": told | change}, lab, approver), status, folder.keys, kind="virtual", now=NOW)  # fmt: skip
+            verify(resigned(stated | {"predicate": told | change}, lab, approver), status, Policy(folder.keys, "virtual"), now=NOW)  # fmt: skip
 
 
 def test_the_commands(made, refused):
