@@ -11,12 +11,17 @@ from harness.bench import claim
 from harness.bench.claim import Hold
 from harness.commissioning import golden
 from harness.compare import Comparison
+from harness.errors import BadInput
 from harness.inputs import rig
 from harness.inputs.inputs import taken
 from harness.inputs.rig import RigFile
 from harness.inputs.suite import profile_file
 from harness.model import Decision, Event, Plan, Verdict
-from harness.run import Watch, new_folder, run
+from harness.paths import sha256
+from harness.plan import product_digests
+from harness.rejudge import rejudge
+from harness.run import Watch, new_folder, run, sealer
+from harness.signing import seals
 from harness.verdicts import CERTIFICATE, RECORD
 
 
@@ -63,8 +68,23 @@ def certify(
     return replace(decide(folder, terms.key), compared=compare.against_last(folder, runs))
 
 
+def unsealed(folder: Path) -> str:
+    """Why a record is not one that this installation sealed at the end of a run; empty if it is."""
+    digests = folder / record.DIGESTS
+    plan = record.load_plan(folder)
+    why = seals.wrong(folder / record.SEAL, sha256(digests) if digests.is_file() else "", sealer(plan))
+    return f"{folder}: {why}, so that nobody knows whose it is" if why else ""
+
+
+def must_be_sealed(folder: Path) -> None:
+    """Raises BadInput for a record that this installation did not seal at the end of a run."""
+    if why := unsealed(folder):
+        raise BadInput(f"{why}: `shipei rejudge` judges its evidence again; it is never signed")
+
+
 def decide(folder: Path, key: Path | None = None) -> Certified:
     """Judge a run's sealed record, and sign if it is certified and not signed yet."""
+    must_be_sealed(folder / RECORD)
     plan, verdict = record.load_plan(folder / RECORD), verdicts.of_record(folder / RECORD)
     verdicts.write(folder, verdict)
     signed = folder / CERTIFICATE if verdict.decision is Decision.CERTIFIED else None
@@ -87,10 +107,19 @@ def opened(folder: Path) -> tuple[Event, ...]:
     return tuple(e for e in record.events(folder) if e.what == "opened")
 
 
-def sign_run(folder: Path, key: Path | None) -> Path:
-    """Sign a run's verdict after judging its record anew: what stands in verdict.json is not believed."""
-    verdict = verdicts.of_record(folder / RECORD)
-    plan = record.load_plan(folder / RECORD)
+def sign_run(folder: Path, key: Path | None, watch: Watch = lambda test: None) -> Path:
+    """Sign a run whose record is sealed, after its suites ran again on the recorded evidence: neither verdict.json nor events are believed."""
+    must_be_sealed(folder / RECORD)
+    plan, verdict = record.load_plan(folder / RECORD), verdicts.of_record(folder / RECORD)
+    others = [name for name, digest in product_digests(plan.suites).items() if plan.digests.get(name) != digest]
+    if others:
+        raise BadInput(f"{folder}: was made by another version of {', '.join(others)}; that version signs it")
+    certificate.check_certifiable(plan, verdict)
+    again = rejudge(folder / RECORD, watch)
+    if again.decision is not Decision.CERTIFIED:
+        raise BadInput(
+            [f"{folder}: its evidence, judged again, comes to {again.decision.value}", *verdicts.troubles(again)]
+        )
     file = folder / CERTIFICATE
     certificate.write(file, certificate.sign(plan, verdict, opened(folder / RECORD), key))
     return file

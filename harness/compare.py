@@ -88,7 +88,7 @@ def kin(plan: Plan) -> tuple[str, ...]:
 
 def last_certified(run: Run, runs: Path) -> Path:
     """The newest certified run of its kin before it, of the same rig where there is one. Raises BadInput when there is none."""
-    sealed = (run.folder / RECORD / record.SEAL).stat().st_mtime_ns
+    sealed = (run.folder / RECORD / record.DIGESTS).stat().st_mtime_ns
     on_another: Path | None = None
     for when, folder in sorted(kept(runs), reverse=True):
         if folder.resolve() == run.folder.resolve() or when > sealed:
@@ -110,7 +110,7 @@ def last_certified(run: Run, runs: Path) -> Path:
 def kept(runs: Path) -> Iterable[tuple[int, Path]]:
     """(when its record was sealed, folder) of every run that was judged."""
     for file in runs.glob(f"*/*/{verdicts.VERDICT}"):
-        seal = file.parent / RECORD / record.SEAL
+        seal = file.parent / RECORD / record.DIGESTS
         if seal.is_file():
             yield seal.stat().st_mtime_ns, file.parent
 

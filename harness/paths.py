@@ -14,12 +14,17 @@ REGISTRY = ROOT / "registry"
 EXAMPLES = ROOT / "harness" / "examples"
 
 
-def memory_of_rig(name: str) -> Path:
-    """What a rig must know from run to run: XDG_STATE_HOME/shipei/rigs/NAME, made if it is not there."""
+def state_folder(*names: str) -> Path:
+    """What this installation keeps from run to run: a folder in XDG_STATE_HOME/shipei, made if it is not there."""
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    folder = Path(home) / "shipei" / "rigs" / name
+    folder = Path(home, "shipei", *names)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def memory_of_rig(name: str) -> Path:
+    """What a rig must know from run to run: XDG_STATE_HOME/shipei/rigs/NAME, made if it is not there."""
+    return state_folder("rigs", name)
 
 
 def sha256(file: Path) -> str:

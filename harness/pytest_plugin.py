@@ -69,6 +69,9 @@ def start_run(config: pytest.Config) -> Run:
     if option.plan is not None:  # whoever made the plan has checked its inputs
         submitted, said = submissions.read(option.submission, artefacts=False), rig.read(Path(option.rig))
         decided, folder = record.load_plan(option.plan.parent), option.record
+        read = dict(submitted.digests) | ({} if said.rig.kind == "replay" else {"rig": said.document.sha256})
+        if changed := [what for what, digest in read.items() if decided.digests.get(what) != digest]:
+            raise RigError(f"not what was planned any more: {', '.join(changed)}")
     else:
         profile = profile_file(option.profile) if option.profile else None
         given = inputs.load(option.submission, rig.locate(option.rig), profile)

@@ -10,7 +10,8 @@ from harness.errors import BadInput
 from harness.model import Event, Manifest, Plan
 from harness.paths import sha256
 
-EVENTS, PLAN, SEAL, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
+EVENTS, PLAN, DIGESTS, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
+SEAL = "seal.json"  # of the list of digests, by this installation (harness.signing.seals)
 CONSOLE, LOG = "console.jsonl", "pytest.log"
 SUBMISSION, RIG = "submission.yaml", "rig.yaml"  # in INPUTS
 BEFORE, AFTER = "golden-before", "golden-after"  # records of their own, inside a bracketed one
@@ -104,24 +105,25 @@ def load_plan(folder: Path) -> Plan:
     return documents.loads(Plan, file.read_bytes(), str(file))
 
 
-def seal(folder: Path, missing_tail: tuple[str, ...] = ()) -> str:
+def close(folder: Path, missing_tail: tuple[str, ...] = ()) -> str:
     """Write down the digest of every file; the digest of that list is the record's own."""
-    files = {
-        f.relative_to(folder).as_posix(): sha256(f)
-        for f in sorted(folder.rglob("*"))
-        if f.is_file() and f.relative_to(folder).as_posix() != SEAL
-    }
-    write_json(folder / SEAL, documents.dump(Manifest(files=files, missing_tail=missing_tail)))
-    return sha256(folder / SEAL)
+    files = {name: sha256(folder / name) for name in sorted(contents(folder))}
+    write_json(folder / DIGESTS, documents.dump(Manifest(files=files, missing_tail=missing_tail)))
+    return sha256(folder / DIGESTS)
 
 
-def broken_seal(folder: Path) -> list[str]:
-    """What is not as it was when the record was sealed: altered, missing and additional files, by name."""
-    file = folder / SEAL
+def contents(folder: Path) -> set[str]:
+    """Return what a record holds, but for its own list of digests and that list's seal."""
+    return {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {DIGESTS, SEAL}
+
+
+def alterations(folder: Path) -> list[str]:
+    """What is not as it was when the record was closed: altered, missing and additional files, by name."""
+    file = folder / DIGESTS
     if not file.is_file():
-        return [f"{folder.name} was never sealed: it has no {SEAL}"]
+        return [f"{folder.name} was never sealed: it has no {DIGESTS}"]
     manifest = documents.loads(Manifest, file.read_bytes(), str(file))
-    present = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()} - {SEAL}
+    present = contents(folder)
     wrong = [f"{name} is missing" for name in sorted(set(manifest.files) - present)]
     wrong += [f"{name} is not in the seal" for name in sorted(present - set(manifest.files))]
     for name in sorted(present & set(manifest.files)):

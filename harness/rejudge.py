@@ -22,7 +22,7 @@ def rejudge(folder: Path, watch: Watch = lambda test: None) -> Verdict:
     The run's own faults, and what the rig said of its health and its clocks, are taken over from the record.
     """
     plan = record.load_plan(folder)
-    wrong = record.broken_seal(folder)
+    wrong = record.alterations(folder)
     if wrong:
         raise BadInput([f"{folder}: {w}" for w in wrong])
     differing = [

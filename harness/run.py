@@ -17,8 +17,10 @@ from harness.can import trace
 from harness.errors import BadInput
 from harness.inputs.inputs import Inputs
 from harness.inputs.submission import Submitted
-from harness.model import Plan
+from harness.model import Interface, Plan
 from harness.paths import ROOT, SUITES, sha256
+from harness.plan import product_digests
+from harness.signing import seals
 
 POLL_S = 0.05
 GRACE_S = 5.0
@@ -38,7 +40,7 @@ class Job:
 
 
 def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: None, hold: Hold | None = None) -> str:
-    """Run a plan of inputs that were taken into a new record folder; returns the sealed record's digest.
+    """Run a plan of inputs that were taken into a new record folder, and seal it; returns the record's digest.
 
     `watch` is called with the name of each test that starts, and with what takes long before. `hold` is the bench, if it must be
     held; its golden check is done before and after. Never raises for what goes wrong in the run: it is in the record.
@@ -52,9 +54,10 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
             raise BadInput(f"{folder}: less than {MIN_FREE_BYTES // 10**6} MB are free on this disk")
         record.write_json(folder / record.PLAN, documents.dump(plan))
         keep_inputs(given.submitted, rig_file, folder / record.INPUTS)
-        if sha256(folder / record.INPUTS / record.RIG) != given.rig.document.sha256:
+        planned = (folder / record.PLAN).read_bytes()
+        if changed := differing(plan, folder, given.submitted.submission.interface):
             shutil.rmtree(folder)
-            raise BadInput(f"{given.rig.file}: it changed since it was read")
+            raise BadInput([f"{what} changed since the plan was made" for what in changed])
         submission = given.submitted.folder / record.SUBMISSION
         job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=Path(work))
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
@@ -63,7 +66,29 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
             faults += hold.make_safe() if hold else []
             if golden and not (hold and hold.lost()):
                 golden(folder / record.AFTER)
-    return finish(folder, faults)
+        if (folder / record.PLAN).read_bytes() != planned:
+            (folder / record.PLAN).write_bytes(planned)
+            faults.append("somebody wrote into the plan while it was carried out")
+        changed = differing(plan, folder, given.submitted.submission.interface)
+        faults += [f"{what} changed while the run went on" for what in changed]
+    digest = finish(folder, faults)
+    seals.put(folder / record.SEAL, digest, sealer(plan))
+    return digest
+
+
+def sealer(plan: Plan) -> str:
+    """Whose key seals a plan's record: a bench's own, or that of all virtual rigs."""
+    return plan.rig if plan.rig_kind == "bench" else seals.VIRTUAL_RIGS
+
+
+def differing(plan: Plan, folder: Path, interface: Interface) -> list[str]:
+    """Which inputs of a plan are others now: those that lie in the record's folder, and our own."""
+    inputs = folder / record.INPUTS
+    files = {"rig": record.RIG, "submission": record.SUBMISSION}
+    for name, bus in interface.buses.items():
+        files |= {f"dbc:{name}": bus.dbc} | ({f"vss:{name}": bus.vss} if bus.vss else {})
+    found = {what: sha256(inputs / name) if (inputs / name).is_file() else "" for what, name in files.items()}
+    return [what for what, digest in (found | product_digests(plan.suites)).items() if plan.digests.get(what) != digest]
 
 
 def keep_inputs(submitted: Submitted, rig_file: Path, inputs: Path) -> None:
@@ -147,14 +172,14 @@ def tell(tail: record.Tail, watch: Watch) -> None:
 
 
 def finish(folder: Path, faults: list[str]) -> str:
-    """Add what the supervisor saw, cut torn tails, seal."""
+    """Add what the supervisor saw, cut torn tails, write down the digests."""
     record.mend(folder)
     recorder = record.Recorder(folder)
     for fault in faults:
         recorder.write("fault", why=fault)
     recorder.close()
     torn = tuple(name for file in record.traces(folder).values() if (name := cut_tail(file)))
-    return record.seal(folder, torn)
+    return record.close(folder, torn)
 
 
 def cut_tail(file: Path) -> str:

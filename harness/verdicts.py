@@ -16,10 +16,10 @@ EXIT = {Decision.CERTIFIED: 0, Decision.REFUSED: 1, Decision.VOID: 3}  # of a co
 def of_record(folder: Path) -> Verdict:
     """The verdict on a record; one whose seal is broken says nothing, and so is void."""
     verdict = of_events(folder, record.load_plan(folder), record.events(folder))
-    wrong = record.broken_seal(folder)
+    wrong = record.alterations(folder)
     if wrong:
         verdict = dataclasses.replace(verdict, decision=Decision.VOID, faults=(*verdict.faults, *wrong))
-    seal = folder / record.SEAL
+    seal = folder / record.DIGESTS
     return dataclasses.replace(verdict, record_sha256=sha256(seal) if seal.is_file() else "")
 
 

@@ -172,7 +172,7 @@ def check_record(found: Checked, run: Path) -> None:
     """The record is the one that the certificate names, and the suites, run again on its traces, come to what it states. Raises BadInput."""
     folder = run / verdicts.RECORD if (run / verdicts.RECORD).is_dir() else run
     stated = found.statement["predicate"]
-    if record.broken_seal(folder) or verdicts.of_record(folder).record_sha256 != stated["record"]["sha256"]:
+    if record.alterations(folder) or verdicts.of_record(folder).record_sha256 != stated["record"]["sha256"]:
         raise BadInput(f"{run}: is not the record that the certificate names, or was altered")
     outcomes = {j.requirement: j.outcome.value for j in rejudge.rejudge(folder).requirements}
     wrong = []
@@ -198,6 +198,7 @@ def of_role(session: Session, role: str) -> Key:
 
 def of_run(folder: Folder, run: Path, waived: Sequence[str], sources: Sequence[str], now: datetime) -> dict[str, Any]:
     """What a run's record, these waivers, and these certificates that it inherits from, make a certificate state, judged anew."""
+    certify.must_be_sealed(run / verdicts.RECORD)
     plan, verdict = record.load_plan(run / verdicts.RECORD), verdicts.of_record(run / verdicts.RECORD)
     certificate.check_certifiable(plan, verdict, Decision.REFUSED if waived else Decision.CERTIFIED)
     kind = "virtual" if plan.rig_kind in certificate.VIRTUAL else "hardware"

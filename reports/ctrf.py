@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model import Outcome
-from harness.record import PLAN, SEAL, write_json
+from harness.record import DIGESTS, PLAN, write_json
 from reports.evidence import Evidence
 
 MS_NS = 1_000_000
@@ -32,7 +32,7 @@ def report(evidence: Evidence) -> dict[str, Any]:
         for judged, took in zip(verdict.requirements, durations_ms(evidence), strict=True)
     ]
     counts = {status: sum(t["status"] == status for t in tests) for status in ("passed", "failed")}
-    start, stop = ((evidence.record / name).stat().st_mtime_ns // MS_NS for name in (PLAN, SEAL))
+    start, stop = ((evidence.record / name).stat().st_mtime_ns // MS_NS for name in (PLAN, DIGESTS))
     never = dict.fromkeys(("pending", "skipped", "other"), 0)
     summary = {"tests": len(tests), **counts, **never, "start": start, "stop": max(start, stop)}
     left_out = [*plan.not_applicable, *plan.not_decidable]

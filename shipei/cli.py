@@ -237,6 +237,7 @@ def run_command(
 @command(app, "judge")
 def judge_command(run: Annotated[Path, typer.Argument(help="A run's folder.")], as_json: Json = False) -> int:
     """Recompute the verdict from a run's record and write it."""
+    certify.must_be_sealed(run / verdicts.RECORD)
     found = verdicts.of_record(run / verdicts.RECORD)
     verdicts.write(run, found)
     decided = record.load_plan(run / verdicts.RECORD)
@@ -261,8 +262,10 @@ def rejudge_command(
 def sign_command(
     run: Annotated[Path, typer.Argument(help="A run's folder.")], key: KeyFile = None, as_json: Json = False
 ) -> int:
-    """Judge a run's record anew and, if it is certified, sign a certificate."""
-    show.plain({"certificate": str(certify.sign_run(run, key))}, as_json)
+    """Judge a run's evidence anew and, if it is certified, sign a certificate."""
+    with show.progress(as_json) as watch:
+        signed = certify.sign_run(run, key, watch)
+    show.plain({"certificate": str(signed)}, as_json)
     return 0
 
 

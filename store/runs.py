@@ -60,7 +60,7 @@ def checked(run: Path) -> tuple[Plan, Verdict]:
     """The plan and the verdict of a run whose parts belong together."""
     folder = run / RECORD
     decided = record.load_plan(folder)
-    wrong = [f"{folder}: {what}" for what in record.broken_seal(folder)]
+    wrong = [f"{folder}: {what}" for what in record.alterations(folder)]
     if wrong:
         raise BadInput([*wrong, "a record that was altered is not kept: it says nothing"])
     verdict = verdicts.of_record(folder)
@@ -93,11 +93,12 @@ def files_of(folder: Path) -> Iterator[str]:
 
 def unchanged(folder: Path, layers: list[Descriptor]) -> None:
     """Raises BadInput when somebody wrote into the record after it was looked at."""
-    sealed = documents.loads(Manifest, (folder / record.SEAL).read_bytes(), str(folder / record.SEAL)).files
+    sealed = documents.loads(Manifest, (folder / record.DIGESTS).read_bytes(), str(folder / record.DIGESTS)).files
     kept = {
         one["annotations"][TITLE].removeprefix(f"{RECORD}/"): one["digest"].removeprefix("sha256:") for one in layers
     }
-    del kept[record.SEAL]
+    for name in (record.DIGESTS, record.SEAL):
+        kept.pop(name, None)
     if kept != dict(sealed):
         raise BadInput(f"{folder}: was altered while it was added")
 

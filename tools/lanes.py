@@ -57,6 +57,8 @@ COVERS = {
     "proofs": (*EVERYTHING, "tests/proofs"),
 }  # what a lane's result is about; where that has changed since, it is stale
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shipei"  # of one clone as of the next
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
@@ -99,7 +101,7 @@ def pytest_of(lane: str, seed: int | None = None) -> tuple[str, ...]:
 
 LANES = {
     "lint": Lane(commands=(python("ruff", "check", "."), python("ruff", "format", "--check", ".")), limit_s=60),
-    "types": Lane(commands=(python("mypy"),), limit_s=200),
+    "types": Lane(commands=(python("mypy", "--cache-dir", str(CACHE / "mypy")),), limit_s=200),
     **{lane: Lane(commands=(pytest_of(lane),), limit_s=limits[0]) for lane, limits in LIMITS_S.items()},
 }
 

@@ -231,13 +231,14 @@ def alone(
 
 
 def known(cell: Cell, runs: Path, key: Path | None) -> Done | None:
-    """The newest sealed run of exactly this plan, judged anew; a run that nobody had judged yet is, now. None where it is to be run:
+    """The newest run of exactly this plan that was sealed here, judged anew; a run that nobody had judged yet is, now. None where it is to be run:
     there is none, or it is void, which says nothing."""
     folders = [f for f in (runs / certify.folder_name(cell.plan)).glob("*") if f.name.isdigit()]
     for folder in sorted(folders, key=lambda f: int(f.name), reverse=True):
-        if not (folder / verdicts.RECORD / record.SEAL).is_file():
+        place = folder / verdicts.RECORD
+        if not (place / record.DIGESTS).is_file() or record.load_plan(place).id != cell.plan.id:
             continue
-        if record.load_plan(folder / verdicts.RECORD).id != cell.plan.id:
+        if certify.unsealed(place):
             continue
         verdict = certify.decide(folder, key).verdict
         if verdict.decision is Decision.VOID:

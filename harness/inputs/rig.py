@@ -12,6 +12,7 @@ from harness import documents
 from harness.documents import Document, meant
 from harness.driving.closed_loop import LOOPS
 from harness.errors import BadInput, Fault, RigError
+from harness.inputs.submission import PLAIN
 from harness.model import Item, Rig
 from harness.paths import RIGS
 from harness.ports import OR_NOTHING, Bench, LeaseRecipe, Recipe
@@ -105,6 +106,8 @@ def stand(document: Document, recipes: Mapping[str, Recipe | None]) -> None:
 
 def check(document: Document, rig: Rig, file: Path) -> None:
     """What the parts of a rig say of each other."""
+    if not PLAIN.fullmatch(rig.name):
+        document.mistake(("name",), f"{rig.name!r} should be 1 to 64 letters, digits or . _ + -: a folder's name")
     for n, pair in enumerate(rig.wired):
         for name in pair:
             if name not in rig.ports:

@@ -29,6 +29,7 @@ class Operated:
         self.networks, self.interface = networks, interface
         self.console_port, self.power_port, self.note = console, power, note
         self.time_ns = self.on_ns = 0  # on_ns: when power last came on
+        self.waited_ns = 0  # until when something was last waited for that did not come
 
     @staticmethod
     def until(clock: Clock, until_ns: int) -> None:
@@ -119,6 +120,7 @@ class Operated:
                     self.time_ns = max(self.time_ns, line.time_ns)
                     return line
             if at_ns >= until_ns:
+                self.waited_ns = until_ns
                 heard = [one.text for one in self.console_lines(start_ns, until_ns)][-5:]
                 raise DeviceError(f"no line {pattern!r} on the console within {within_s} s; last heard {heard}")
             at_ns = min(until_ns, at_ns + CONSOLE_SLICE_NS)

@@ -227,5 +227,6 @@ class Stimulated(Operated):
                 if len(block) and (found := find(block)) is not None:
                     return found
             if now_ns >= until_ns:
+                self.waited_ns = until_ns
                 return None
             net.bus.wait(row, until_ns, ids if ids else ())

@@ -12,7 +12,7 @@ from harness.model import Supervision, Value
 from harness.ports import TX
 from harness.vehicle.bus_view import Series
 from harness.vehicle.observation import Seen, same, summary
-from harness.vehicle.operated import MS, NEVER
+from harness.vehicle.operated import MS
 from harness.vehicle.restbus import Restbus
 from harness.vehicle.stimulated import Stimulated
 
@@ -161,13 +161,14 @@ class Vehicle(Stimulated):
         return found, int(before[-1]) if len(before) else start_ns
 
     def heard_nothing(self) -> bool:
-        """Whether the device has been silent on every bus and on its console for a while now."""
+        """Whether the device was silent on every bus and on its console for a while before the last thing that was done or waited for."""
+        until_ns = max(self.time_ns, self.waited_ns)
+        start_ns = until_ns - SILENT_NS
         try:
-            start_ns = self.clock.now_ns() - SILENT_NS
             lines = self.console_port.lines() if self.console_port is not None else ()
-            if any(line.time_ns >= start_ns for line in lines):
+            if any(start_ns <= line.time_ns <= until_ns for line in lines):
                 return False
-            found = (net.of_device(self.between(net, start_ns, NEVER)) for net in self.networks.values())
+            found = (net.of_device(self.between(net, start_ns, until_ns)) for net in self.networks.values())
             return not any(len(rows) for rows in found)
         except RigError:
             return False

@@ -58,7 +58,7 @@ def disturbed(folder, submission, profile, phase, disturb):
 
         found = certify.certify(submission, str(file), folder / "runs", certify.Terms(profile=profile, key=key), watch)
         assert done, told
-        assert not record.broken_seal(found.folder / "record")
+        assert not record.alterations(found.folder / "record")
         assert list(record.events(found.folder / "record"))
         if isinstance(done[0], threading.Timer):
             done[0].join(10)

@@ -117,7 +117,7 @@ def test_a_reservation_that_is_lost_ends_the_run_at_once_void_and_safe(tmp_path,
         assert verdict.decision is Decision.VOID
         assert any("the reservation of" in fault and "is lost" in fault for fault in verdict.faults), verdict.faults
         assert Outcome.FAIL not in {j.outcome for j in verdict.requirements}
-        assert not record.broken_seal(folder / "record")
+        assert not record.alterations(folder / "record")
 
 
 JMP = """import json, sys, pathlib, datetime

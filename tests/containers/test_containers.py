@@ -193,7 +193,7 @@ def test_a_hostile_image_is_contained_and_refused(name, attacks):
     code, run, verdict, said = attacks[0][name]
     assert code in (1, 3), said
     assert verdict.decision.value in ("refused", "void")
-    assert not records.broken_seal(run / "record")
+    assert not records.alterations(run / "record")
     if name in SAID:
         shows, hides = SAID[name]
         assert shows in console_of(run)

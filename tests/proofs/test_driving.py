@@ -135,8 +135,8 @@ def test_a_frame_removed_from_the_trace_is_noticed(refused, tmp_path):
     raw = bytearray(file.read_bytes()[: trace.HEADER])
     raw[trace.COUNT : trace.COUNT + 8] = trace.FIELD.pack(len(cut))
     file.write_bytes(bytes(raw) + cut.tobytes())
-    (folder / record.SEAL).unlink()
-    record.seal(folder, ())
+    (folder / record.DIGESTS).unlink()
+    record.close(folder, ())
     outcomes = {j.requirement: j for j in rejudge.rejudge(folder).requirements}
     assert outcomes["AEB-CCRS-001"].outcome is Outcome.MISS
     assert "closed loop" in outcomes["AEB-CCRS-001"].reason

@@ -38,7 +38,7 @@ def test_an_outcome_says_who_acts_next(body, outcome, tmp_path):
     """A suite of one test, run by hand as its author would, judged by the judge."""
     done = by_hand(one_test(tmp_path / "test_suites", body), tmp_path)
     assert (done.returncode == 0) == (outcome is Outcome.PASS), done.stdout
-    record.seal(tmp_path / "record")
+    record.close(tmp_path / "record")
     assert outcomes(verdicts.of_record(tmp_path / "record"))["BOOT-CRASH-001"] is outcome, done.stdout
 
 

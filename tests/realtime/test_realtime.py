@@ -144,7 +144,7 @@ def one_kill(seed, submission, profile, folder):
         return None
     left = [p for p in seen if cmdline(p) and b"python" in cmdline(p) and Path(f"/proc/{p}").exists()]
     run, verdict = verdict_of(runs)
-    readable = bool(list(records.events(run / "record"))) and not records.broken_seal(run / "record")
+    readable = bool(list(records.events(run / "record"))) and not records.alterations(run / "record")
     return target, delay_s, verdict.decision.value, left, readable and process.returncode == 3
 
 

@@ -107,7 +107,7 @@ def test_a_sample_moved_across_the_limit_flips_the_rejudgement(run):
     assert verdicts.of_record(run / "record").decision is Decision.VOID  # the seal
     with pytest.raises(BadInput, match=r"trace-body.bin was altered after the run"):
         rejudge.rejudge(run / "record")
-    record.seal(run / "record")
+    record.close(run / "record")
     assert verdicts.of_record(run / "record").decision is Decision.CERTIFIED
     found = rejudge.rejudge(run / "record")
     assert found.decision is Decision.REFUSED
@@ -121,7 +121,7 @@ def test_a_request_of_ours_that_is_gone_from_the_trace_is_a_miss_and_no_endless_
     raw = bytearray(file.read_bytes()[: trace.HEADER])
     raw[trace.COUNT : trace.COUNT + 8] = trace.FIELD.pack(len(rows) - 1)
     file.write_bytes(bytes(raw) + np.delete(rows, last).tobytes())
-    record.seal(run / "record")
+    record.close(run / "record")
     found = rejudge.rejudge(run / "record")
     assert found.decision is Decision.VOID
     assert [
@@ -139,17 +139,17 @@ def test_a_measurement_moved_inside_the_limit_does_not_survive_the_rejudgement(r
             yield line
 
     rewrite(run, cheat)
-    record.seal(run / "record")
+    record.close(run / "record")
     assert verdicts.of_record(run / "record").decision is Decision.CERTIFIED
     assert rejudge.rejudge(run / "record").decision is Decision.REFUSED
 
 
 def test_a_passed_test_without_its_measurements_is_an_error(run):
     rewrite(run, lambda lines: [e for e in lines if e.get("name") != "speed_error"])
-    record.seal(run / "record")
+    record.close(run / "record")
     verdict = verdicts.of_record(run / "record")
     assert (verdict.decision, outcomes(verdict)["COCKPIT-SPEED-001"]) == (Decision.VOID, Outcome.ERROR)
-    with pytest.raises(BadInput, match="only a certified combination"):
+    with pytest.raises(BadInput, match="seal is of another record"):
         certify.sign_run(run, None)
 
 
@@ -158,7 +158,7 @@ def test_a_test_or_run_that_did_not_end_is_a_miss(run, what):
     requirement = "CAN-CYCLE-001" if what != "closed" else None
     gone = {"ended", "started"} if what == "started" else {what}
     rewrite(run, lambda lines: [e for e in lines if not (e["what"] in gone and e.get("requirement") == requirement)])
-    record.seal(run / "record")
+    record.close(run / "record")
     verdict = verdicts.of_record(run / "record")
     assert verdict.decision is Decision.VOID
     if requirement:
@@ -178,7 +178,7 @@ def test_an_item_that_nothing_identifies_is_void(run):
             yield line
 
     rewrite(run, forget)
-    record.seal(run / "record")
+    record.close(run / "record")
     verdict = verdicts.of_record(run / "record")
     assert verdict.decision is Decision.VOID
     assert "not identified" in verdict.faults[0]

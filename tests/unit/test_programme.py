@@ -182,7 +182,7 @@ def forged(run, folder):
         if one["what"] == "measured" and one["requirement"] == "COCKPIT-SPEED-001":
             one["value"] = 999.0
     events.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    record.seal(folder / "record")
+    record.close(folder / "record")
     return folder
 
 

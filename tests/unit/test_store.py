@@ -37,7 +37,7 @@ def test_what_was_added_comes_out_again_as_it_was(run, tmp_path):
     assert shipei("get", digest[7:15], tmp_path / "again", "--store", store).exit_code == 0
     expected = {name: content for name, content in files(run).items() if name.startswith("record/") or "/" not in name}
     assert files(tmp_path / "again") == {n: c for n, c in expected.items() if n.endswith((".json", ".pem")) or "/" in n}
-    assert record.broken_seal(tmp_path / "again" / "record") == []
+    assert record.alterations(tmp_path / "again" / "record") == []
     assert certificate.verify(tmp_path / "again" / "certificate.json")
     assert shipei("verify", "--store", store).exit_code == 0
 
