@@ -1,6 +1,7 @@
 """A CAN bus behind any interface that python-can knows; a process of its own owns it (adapters._can.owner)."""
 
 import json
+import re
 import select
 import time
 from collections.abc import Iterator, Sequence
@@ -137,6 +138,10 @@ class OwnedBus:
             raise RigError(f"the owner of bus {self.name} is gone: {why}")
 
 
+WITHOUT_CONTROLLER = ("shipei_hub", "virtual", "udp_multicast")
+VCAN = re.compile(r"v(x)?can\d*")  # as whoever makes them calls them
+
+
 @noun
 class PythonCan:
     """Any interface that python-can knows; `on` names a hub port, for interface shipei_hub. Sample points in percent of a bit."""
@@ -155,6 +160,13 @@ class PythonCan:
     )
     is_bus: ClassVar[bool] = True
     opens: ClassVar[tuple[str, ...]] = ("bus",)
+
+    @property
+    def virtual(self) -> bool:
+        """Whether no CAN controller is behind it, as far as its names tell: a hub, an interface of vcan, python-can's own buses in memory and on UDP."""
+        return self.interface in WITHOUT_CONTROLLER or (
+            self.interface == "socketcan" and VCAN.match(self.channel or "") is not None
+        )
 
     def stands_on(self) -> StandsOn:
         return {"on": ("hub",)}

@@ -235,6 +235,7 @@ class SimulatedCan:
     is_bus: ClassVar[bool] = True
     abilities: ClassVar[tuple[str, ...]] = ("faults", "overload")
     opens: ClassVar[tuple[str, ...]] = ("bus",)
+    virtual: ClassVar[bool] = True
 
     def stands_on(self) -> StandsOn:
         return {"on": ("world",)}

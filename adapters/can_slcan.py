@@ -188,6 +188,7 @@ class Slcan:
     is_bus: ClassVar[bool] = True
     abilities: ClassVar[tuple[str, ...]] = ()  # a serial line carries less than a CAN bus
     opens: ClassVar[tuple[str, ...]] = ("bus",)
+    virtual: ClassVar[bool] = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Any]:

@@ -225,6 +225,7 @@ class SerialConsole:
     reconnect_s: float = 10.0
     powered_by_device: bool = False
     opens: ClassVar[tuple[str, ...]] = ("console", "line")
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"on": ("terminal",)}

@@ -130,6 +130,7 @@ class ContainerTarget:
     tmpfs_mb: int = 16
     form: ClassVar[str] = "container"
     opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
+    virtual: ClassVar[bool] = True
 
     def stands_on(self) -> StandsOn:
         return {"on": ("hub", "network")}

@@ -34,6 +34,7 @@ class ContainerNetwork:
     pairs: Mapping[str, str]
     engine: str | None = None
     opens: ClassVar[tuple[str, ...]] = ("network",)
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Network]:

@@ -36,6 +36,7 @@ class CommandFlasher:
     limit_s: float = 300.0
     attempts: int = 2
     changes_device: ClassVar[bool] = True
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"power": ("power", OR_NOTHING)}

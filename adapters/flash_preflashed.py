@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from adapters._flash.flashing import Flashed, image_of
 from adapters._flash.identify import identified
@@ -21,6 +22,7 @@ class Preflashed:
     on: str | None = None
     power: str | None = "power"
     limit_s: float = 30.0
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"on": ("diagnostics",), "power": ("power", OR_NOTHING)}

@@ -150,6 +150,7 @@ class UBootFlasher:
     block_bytes: int = 512
     attempts: int = 2
     changes_device: ClassVar[bool] = True
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"console": ("line",), "power": ("power", OR_NOTHING)}

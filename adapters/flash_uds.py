@@ -176,6 +176,7 @@ class UdsFlasher:
     boot_s: float = 10.0
     attempts: int = 3
     changes_device: ClassVar[bool] = True
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"on": ("link",), "power": ("power", OR_NOTHING)}

@@ -229,6 +229,7 @@ class Hub:
     """A hub in a process of its own, for the buses that name this port in `on`."""
 
     opens: ClassVar[tuple[str, ...]] = ("hub",)
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[RunningHub]:

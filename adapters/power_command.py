@@ -57,6 +57,7 @@ class CommandPower:
     limit_s: float = 10.0
     safe: Literal["off", "on"] = "off"
     opens: ClassVar[tuple[str, ...]] = ("power",)
+    virtual: ClassVar[bool] = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Switch]:

@@ -43,6 +43,7 @@ class LineReset:
     line: Literal["dtr", "rts"] = "rts"
     inverted: bool = False
     opens: ClassVar[tuple[str, ...]] = ("power",)
+    virtual: ClassVar[bool] = False
 
     def stands_on(self) -> StandsOn:
         return {"on": ("line",)}

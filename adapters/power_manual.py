@@ -64,6 +64,7 @@ class ManualPower:
     limit_s: float = 120.0
     terminal: str = "/dev/tty"
     opens: ClassVar[tuple[str, ...]] = ("power",)
+    virtual: ClassVar[bool] = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Person]:

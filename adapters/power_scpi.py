@@ -141,6 +141,7 @@ class ScpiSupply:
     baudrate: int = 9600
     safe: Literal["off", "on"] = "off"
     opens: ClassVar[tuple[str, ...]] = ("power",)
+    virtual: ClassVar[bool] = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Output]:

@@ -239,6 +239,7 @@ class ProgramTarget:
     can: Mapping[str, str] = field(default_factory=dict)
     form: ClassVar[str] = "program"
     opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
+    virtual: ClassVar[bool] = True
 
     def stands_on(self) -> StandsOn:
         return {} if self.can else {"on": ("hub",)}

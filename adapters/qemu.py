@@ -114,6 +114,7 @@ class QemuTarget:
     devices: tuple[str, ...] = ()
     form: ClassVar[str] = "image"
     opens: ClassVar[tuple[str, ...]] = ("power", "terminal")
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from adapters.replay import ReplayedBus
 from harness.can import trace
@@ -51,6 +52,7 @@ class Recording:
 
     file: str
     clock_ms: float = 1.0
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[RecordedBus]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -163,6 +163,7 @@ class RecordedCan:
     """A bus from its trace in a record."""
 
     record: str
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedBus]:
@@ -176,6 +177,7 @@ class RecordedConsole:
     """A console from its log in a record."""
 
     record: str
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedConsole]:
@@ -188,6 +190,7 @@ class RecordedPower:
     """A supply from the switching that a record notes."""
 
     record: str
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[ReplayedPower]:

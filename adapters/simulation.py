@@ -129,6 +129,7 @@ class SimulatedTarget:
 
     form: ClassVar[str] = "program"
     opens: ClassVar[tuple[str, ...]] = ("power", "world")
+    virtual: ClassVar[bool] = True
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[World]:
@@ -172,6 +173,7 @@ class SimulatedConsole:
 
     on: str = "power"
     opens: ClassVar[tuple[str, ...]] = ("console",)
+    virtual: ClassVar[bool] = True
 
     def stands_on(self) -> StandsOn:
         return {"on": ("world",)}

@@ -154,6 +154,7 @@ class UdsOverCan:
 
     kernel: bool = False
     opens: ClassVar[tuple[str, ...]] = ("diagnostics", "link")
+    virtual: ClassVar[bool] = False
 
     @contextmanager
     def open(self, name: str, bench: Bench) -> Iterator[Diagnostics]:

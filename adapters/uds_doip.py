@@ -108,6 +108,7 @@ class UdsOverDoip:
     port: int = 13400
     activation: int = 0
     version: int = 2
+    virtual: ClassVar[bool] = False
 
     @property
     def said(self) -> str:

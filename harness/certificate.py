@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,34 @@ def check_certifiable(plan: Plan, verdict: Verdict, decision: Decision = Decisio
 
 
 def check_key(plan: Plan, key_file: Path | None) -> None:
-    """A virtual rig's certificates carry the demo key, a hardware rig's the lab's; raises BadInput for anything else."""
+    """A virtual rig's certificates carry the demo key, a hardware rig's the lab's; raises BadInput for anything else, and for a rig whose
+    runs no certificate of hardware may lean on.
+    """
     virtual = plan.rig_kind in VIRTUAL
     if virtual and key_file is not None:
         raise BadInput(f"the rig {plan.rig} is virtual: its certificates carry the demo key, not {key_file}")
     if not virtual and key_file is None:
         raise BadInput("a hardware rig's certificate needs the lab's key: --key FILE (make one with `shipei key new`)")
-    if key_file is not None:
-        keys.load(key_file)
+    if key_file is None:
+        return
+    if keys.public_pem(keys.load(key_file)) == keys.public_pem(demo_key()):
+        raise BadInput(
+            f"{key_file}: is the demo key, which everyone has: a hardware rig's certificate needs the lab's own"
+        )
+    if lacking := lacked(plan, datetime.now(UTC).date().isoformat()):
+        raise BadInput([f"the rig {plan.rig} cannot give a certificate of hardware: {what}" for what in lacking])
+
+
+def lacked(plan: Plan, today: str) -> list[str]:
+    """What a bench lacks that a certificate of hardware leans on: instruments whose calibration stands, and its golden item's check."""
+    found = [] if plan.instruments else ["its file names no instruments (instruments: [...], with valid_until)"]
+    for one in plan.instruments:
+        if one.valid_until is None or one.valid_until < today:
+            stands = "has no valid_until" if one.valid_until is None else f"ran out on {one.valid_until}"
+            found.append(f"the calibration of {one.what} ({one.maker} {one.type}, {one.serial}) {stands}")
+    if not plan.bracketed:
+        found.append("no golden item is checked around its runs (golden: {submission: ..., check: [...]})")
+    return found
 
 
 def write(file: Path, certificate: Certificate) -> None:
@@ -137,6 +158,8 @@ def verify(file: Path, public: Path | None = None, manifest_sha256: str | None =
     if parsed["payloadType"] != PAYLOAD_TYPE:
         raise BadInput(f"{file}: its payload type is {parsed['payloadType']!r}, not {PAYLOAD_TYPE}")
     key = keys.load_public(public) if public else demo_key().public_key()
+    if public and keys.public_pem_of(key) == keys.public_pem(demo_key()):
+        raise BadInput(f"{public}: is the demo key, which everyone has: leave --key out, or name the lab's own")
     check_signature(file, parsed, key, "the demo key" if public is None else str(public))
     found = checked_statement(file, base64.b64decode(parsed["payload"]))
     if public is None and found["predicateType"] != VIRTUAL_PREDICATE:

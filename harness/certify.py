@@ -13,7 +13,7 @@ from harness.commissioning import golden
 from harness.compare import Comparison
 from harness.errors import BadInput
 from harness.inputs import rig
-from harness.inputs.inputs import taken
+from harness.inputs.inputs import Inputs, taken
 from harness.inputs.rig import RigFile
 from harness.inputs.suite import profile_file
 from harness.model import Decision, Event, Plan, Verdict
@@ -38,9 +38,12 @@ class Certified:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """On what terms: a profile other than the submission's, the lab's key, how long to wait for the bench in s."""
+    """On what terms: a profile other than the submission's, only requirements whose id starts with something (never signed), the lab's key,
+    how long to wait for the bench in s.
+    """
 
     profile: str | None = None
+    only: str | None = None
     key: Path | None = None
     wait_s: float = 0.0
 
@@ -59,13 +62,25 @@ def certify(
     """Plan, run, judge and, if certified, sign. Raises BadInput before anything is written when an input is wrong, and RigError
     when the bench is not free in time."""
     terms = terms or Terms()
-    with taken(submission, rig.locate(rig_name), profile_file(terms.profile) if terms.profile else None) as given:
-        plan = plans.make(given)
+    with planned(submission, rig_name, terms) as (plan, given):
         certificate.check_key(plan, terms.key)
-        with bench(given.rig, str(plan.combination), terms.wait_s, watch) as hold:
-            folder = new_folder(runs, folder_name(plan))
-            run(plan, given, folder / RECORD, watch, hold)
+        folder = carry_out(plan, given, runs, terms.wait_s, watch)
     return replace(decide(folder, terms.key), compared=compare.against_last(folder, runs))
+
+
+@contextmanager
+def planned(submission: Path, rig_name: str, terms: Terms) -> Iterator[tuple[Plan, Inputs]]:
+    """The plan of what is submitted on a rig, and the private copies that it is of. Raises BadInput when an input is wrong."""
+    with taken(submission, rig.locate(rig_name), profile_file(terms.profile) if terms.profile else None) as given:
+        yield plans.make(given, terms.only), given
+
+
+def carry_out(plan: Plan, given: Inputs, runs: Path, wait_s: float, watch: Watch) -> Path:
+    """Run a plan on its rig, held meanwhile, into a new folder in `runs`, which is returned; nothing is judged."""
+    with bench(given.rig, str(plan.combination), wait_s, watch) as hold:
+        folder = new_folder(runs, folder_name(plan))
+        run(plan, given, folder / RECORD, watch, hold)
+    return folder
 
 
 def unsealed(folder: Path) -> str:

@@ -268,6 +268,7 @@ class Recipe(Protocol):
     """An adapter: a frozen dataclass whose fields are its YAML schema and whose `open` is its whole life.
 
     One that opens a CAN bus says `is_bus: ClassVar[bool] = True`: it is opened for items that speak a bus of its port's name.
+    Every one says `virtual: ClassVar[bool]`: whether what it opens is no hardware. A bench takes only ports that say that they are hardware.
     One that others may stand on says `opens: ClassVar[tuple[str, ...]]`, what its port is to them: hub, network, world, bus, power, terminal
     (an item's), console, line (a console that can be lent), diagnostics, link. One that stands on others has `stands_on(self) -> StandsOn`.
     """

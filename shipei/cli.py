@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from harness import certificate, certify, documents, plan, record, rejudge, verdicts
-from harness import run as runs
 from harness.batch import sweep
 from harness.batch.campaign import Campaign
 from harness.certify import Terms
@@ -28,7 +27,7 @@ from harness.model import (
     Submission,
     Verdict,
 )
-from harness.paths import EXAMPLES
+from harness.paths import EXAMPLES, sha256
 from harness.signing import keys
 from harness.verdicts import EXIT
 from programme.folder import Programme
@@ -225,12 +224,10 @@ def run_command(
     as_json: Json = False,
 ) -> int:
     """Plan and carry out the tests; leaves a sealed record and no verdict."""
-    with inputs.taken(submission, rig.locate(rig_name), profile_of(profile)) as given, show.progress(as_json) as watch:
-        decided = plan.make(given, only)
-        with certify.bench(given.rig, str(decided.combination), wait_s, watch) as hold:
-            target = runs.new_folder(folder, certify.folder_name(decided))
-            digest = runs.run(decided, given, target / verdicts.RECORD, watch, hold)
-    show.plain({"record": str(target / verdicts.RECORD), "sha256": digest}, as_json)
+    terms = Terms(profile=profile, only=only)
+    with certify.planned(submission, rig_name, terms) as (decided, given), show.progress(as_json) as watch:
+        kept = certify.carry_out(decided, given, folder, wait_s, watch) / verdicts.RECORD
+    show.plain({"record": str(kept), "sha256": sha256(kept / record.DIGESTS)}, as_json)
     return 0
 
 

@@ -75,6 +75,7 @@ def read(file: Path) -> RigFile:
     if rig is not None:
         found = {name: recipe(document, ("ports", name)) for name in rig.ports}
         stand(document, found)
+        check_kind(document, rig, found)
         lease = recipe(document, ("lease",)) if rig.lease is not None else None
         check(document, rig, file)
     if document.mistakes or rig is None:
@@ -102,6 +103,16 @@ def stand(document: Document, recipes: Mapping[str, Recipe | None]) -> None:
                 continue
             document.mistake(where, why)
         above.append(name)
+
+
+def check_kind(document: Document, rig: Rig, recipes: Mapping[str, Recipe | None]) -> None:
+    """A bench is hardware at every port: what its file says of itself is held against what its recipes say."""
+    for name, one in recipes.items() if rig.kind == "bench" else ():
+        said = getattr(one, "virtual", None)
+        if one is not None and said is not False:
+            how = "is virtual" if said else "does not say whether it is hardware (virtual: ClassVar[bool] = False)"
+            use = rig.ports[name]["use"]
+            document.mistake(("kind",), f"bench is hardware at every port, and port {name} ({use}) {how}")
 
 
 def check(document: Document, rig: Rig, file: Path) -> None:

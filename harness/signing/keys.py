@@ -114,4 +114,8 @@ def signature(key: Signer, message: bytes) -> bytes:
 
 
 def public_pem(key: Signer) -> bytes:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return public_pem_of(key.public_key())
+
+
+def public_pem_of(key: PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -13,7 +13,6 @@ from harness.inputs import submission as submissions
 from harness.model import Decision, Outcome
 from harness.paths import memory_of_rig
 from harness.ports import Bench
-from harness.signing import keys
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
 
@@ -47,8 +46,7 @@ def profile(tmp_path):
 def disturbed(folder, submission, profile, phase, disturb):
     """A run on a desk of its own; once, when a phase begins, something is done to the desk. (verdict, powered after it, what was told)."""
     with desk(folder) as here:
-        told, done, key = [], [], folder / "lab.pem"
-        keys.new(key)
+        told, done = [], []
         file = here.edit(IMPATIENT, ("kind: virtual", "kind: bench"))  # the rules of hardware
 
         def watch(what):
@@ -56,13 +54,14 @@ def disturbed(folder, submission, profile, phase, disturb):
             if re.search(PHASES[phase], what) and not done:
                 done.append(disturb(here))
 
-        found = certify.certify(submission, str(file), folder / "runs", certify.Terms(profile=profile, key=key), watch)
+        with certify.planned(submission, str(file), certify.Terms(profile=profile)) as (plan, given):
+            kept = certify.carry_out(plan, given, folder / "runs", 0.0, watch) / "record"
         assert done, told
-        assert not record.alterations(found.folder / "record")
-        assert list(record.events(found.folder / "record"))
+        assert not record.alterations(kept)
+        assert list(record.events(kept))
         if isinstance(done[0], threading.Timer):
             done[0].join(10)
-        return found.verdict, here.powered, told
+        return verdicts.of_record(kept), here.powered, told
 
 
 def never_the_vendors(verdict):

@@ -16,7 +16,6 @@ from harness.errors import BadInput
 from harness.inputs import inputs, rig
 from harness.model import Decision, Event, Outcome
 from harness.paths import RIGS, memory_of_rig
-from harness.signing import keys
 from rigs.ecus import build
 from tests.support.desk import SHORT, desk
 
@@ -139,13 +138,13 @@ def test_a_silent_bench_never_costs_a_vendor_a_verdict(tmp_path, submission):
         matrix.write_text(
             'name: matrix\nversion: "1"\nsuites: [common]\nmandatory: [CAN-MATRIX-001]\nlimit_s: 90\nready_s: 4\n'
         )
-        keys.new(tmp_path / "lab.pem")
         here.do("bitrate", rate=250_000)
-        done = certify.certify(
-            submission, str(file), tmp_path / "runs", certify.Terms(profile=str(matrix), key=tmp_path / "lab.pem")
-        )
-    assert done.verdict.decision is Decision.VOID
-    (judged,) = done.verdict.requirements
+        with certify.planned(submission, str(file), certify.Terms(profile=str(matrix))) as (plan, given):
+            verdict = verdicts.of_record(
+                certify.carry_out(plan, given, tmp_path / "runs", 0.0, lambda what: None) / "record"
+            )
+    assert verdict.decision is Decision.VOID
+    (judged,) = verdict.requirements
     assert judged.outcome is Outcome.MISS
     assert "nothing at all was heard of the device" in judged.reason
 

@@ -5,12 +5,13 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
 from harness import certificate, documents
 from harness.errors import BadInput
-from harness.model import Combination, Decision, Judged, Outcome, Plan, Verdict
+from harness.model import Combination, Decision, Instrument, Judged, Outcome, Plan, Verdict
 from harness.paths import EXAMPLES
 from harness.signing import keys
 
@@ -129,7 +130,7 @@ def test_signed_but_not_a_certificate(file, change):
 
 def test_the_labs_own_key(tmp_path):
     public = keys.new(tmp_path / "lab.key")
-    hardware = plan(rig_kind="bench")
+    hardware = plan(rig_kind="bench", bracketed=True, instruments=(instrument(),))
     path = tmp_path / "c.json"
     certificate.write(path, certificate.sign(hardware, verdict(), (), tmp_path / "lab.key"))
     assert certificate.verify(path, public)["predicateType"] == certificate.PREDICATE
@@ -152,6 +153,39 @@ def test_the_labs_own_key(tmp_path):
 def test_what_is_never_signed(made, found, said):
     with pytest.raises(BadInput, match=said):
         certificate.sign(plan(**made), found, (), None)
+
+
+def instrument(valid_until="2099-03-01"):
+    said = {"what": "supply", "maker": "M", "type": "T", "serial": "S"}
+    return Instrument(**said, valid_until=valid_until)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ({"instruments": ()}, "its file names no instruments"),
+        ({"instruments": (instrument(None),)}, r"the calibration of supply \(M T, S\) has no valid_until"),
+        ({"instruments": (instrument(), instrument("2026-01-31"))}, "ran out on 2026-01-31"),
+        ({"bracketed": False}, "no golden item is checked around its runs"),
+    ],
+)
+def test_a_bench_that_lacks_what_hardware_evidence_leans_on_gives_no_certificate_of_hardware(tmp_path, lacking, said):
+    keys.new(tmp_path / "lab.key")
+    bench = {"rig_kind": "bench", "bracketed": True, "instruments": (instrument(),)} | lacking
+    with pytest.raises(BadInput, match=said):
+        certificate.sign(plan(**bench), verdict(), (), tmp_path / "lab.key")
+
+
+def test_the_demo_key_is_no_labs_key_for_signing_or_for_verifying(tmp_path, file):
+    demo = certificate.demo_key()
+    private, public = tmp_path / "lab.key", tmp_path / "lab.pub"
+    private.write_bytes(demo.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(keys.public_pem(demo))
+    bench = plan(rig_kind="bench", bracketed=True, instruments=(instrument(),))
+    with pytest.raises(BadInput, match="is the demo key, which everyone has"):
+        certificate.sign(bench, verdict(), (), private)
+    resign(file, demo, lambda s: {**s, "predicateType": certificate.PREDICATE})
+    refused(file, "is the demo key, which everyone has", public=public)
 
 
 def test_a_virtual_rig_never_gets_the_labs_key(tmp_path):

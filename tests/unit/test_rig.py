@@ -1,13 +1,17 @@
 """The ports of a rig as they open: each in its turn, and what becomes of those that stand on one that does not."""
 
+import dataclasses
+import importlib
 from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import DeviceError, RigError
+from harness.errors import BadInput, DeviceError, RigError
+from harness.inputs import rig as rigs
 from harness.inputs.rig import Opening, opened
-from harness.model import Interface, Item
+from harness.model import Interface, Item, noun
+from harness.paths import RIGS, ROOT
 from harness.ports import OR_NOTHING, Bench
 
 
@@ -98,3 +102,60 @@ def test_a_devices_fault_is_a_row_where_somebody_is_told_and_raised_where_nobody
     assert failures(bench, flash=silent, last=Port())["flash"] == "it does not answer"
     with pytest.raises(DeviceError), opened(rig(flash=silent), bench):
         pass
+
+
+# ---------------------------------------------------------------- what kind of rig it is
+
+HEAD = 'name: b\nkind: bench\nchip: {name: sim, revision: "1"}\nclock_ms: 1.0\nports:\n'
+
+
+@noun
+class Silent:
+    """A lab's recipe that does not say whether it is hardware."""
+
+    def open(self, name, bench):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("file", sorted(RIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_no_rig_of_ours_becomes_hardware_by_its_file_saying_so(file, tmp_path):
+    text = file.read_text().replace("kind: virtual", "kind: bench").replace("kind: simulated", "kind: bench")
+    (tmp_path / "rig.yaml").write_text(text)
+    with pytest.raises(BadInput, match=r"rig.yaml:\d+: bench is hardware at every port, and port .* is virtual"):
+        rigs.read(tmp_path / "rig.yaml")
+
+
+@pytest.mark.parametrize(
+    ("port", "wrong"),
+    [
+        ("{use: 'adapters.can_python:PythonCan', interface: pcan, channel: PCAN_USBBUS1}", ""),
+        ("{use: 'adapters.can_python:PythonCan', interface: socketcan, channel: can0}", ""),
+        ("{use: 'adapters.can_python:PythonCan', interface: socketcan, channel: vcan0}", "is virtual"),
+        ("{use: 'adapters.can_python:PythonCan', interface: socketcan, channel: vxcan1}", "is virtual"),
+        ("{use: 'adapters.can_python:PythonCan', interface: udp_multicast, channel: 239.74.163.2}", "is virtual"),
+        ("{use: 'adapters.recording:Recording', file: x, clock_ms: 1}", "is virtual"),
+        ("{use: 'tests.unit.test_rig:Silent'}", "does not say whether it is hardware"),
+    ],
+)
+def test_a_bench_is_hardware_at_every_port(port, wrong, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    (tmp_path / "b.yaml").write_text(f"{HEAD}  body: {port}\n")
+    if not wrong:
+        assert rigs.read(tmp_path / "b.yaml").rig.kind == "bench"
+        return
+    with pytest.raises(BadInput, match=wrong):
+        rigs.read(tmp_path / "b.yaml")
+
+
+def test_a_rig_is_named_like_a_folder(tmp_path):
+    (tmp_path / "b.yaml").write_text(HEAD.replace("name: b", "name: ../../b") + "  power: {use: 'adapters.hub:Hub'}\n")
+    with pytest.raises(BadInput, match=r"b.yaml:1: '../../b' should be 1 to 64 letters"):
+        rigs.read(tmp_path / "b.yaml")
+
+
+def test_every_recipe_of_ours_says_whether_it_is_hardware():
+    for file in sorted((ROOT / "adapters").glob("*.py")):
+        module = importlib.import_module(f"adapters.{file.stem}")
+        for name, one in vars(module).items():
+            if isinstance(one, type) and one.__module__ == module.__name__ and dataclasses.is_dataclass(one):
+                assert not hasattr(one, "open") or hasattr(one, "virtual"), f"{module.__name__}:{name}"
