@@ -157,7 +157,7 @@ def verify(file: Path, public: Path | None = None, manifest_sha256: str | None =
         raise BadInput(f"{file}: not a DSSE envelope: it needs payload, payloadType and signatures")
     if parsed["payloadType"] != PAYLOAD_TYPE:
         raise BadInput(f"{file}: its payload type is {parsed['payloadType']!r}, not {PAYLOAD_TYPE}")
-    key = keys.load_public(public) if public else demo_key().public_key()
+    key = keys.verifying(public) if public else demo_key().public_key()
     if public and keys.public_pem_of(key) == keys.public_pem(demo_key()):
         raise BadInput(f"{public}: is the demo key, which everyone has: leave --key out, or name the lab's own")
     check_signature(file, parsed, key, "the demo key" if public is None else str(public))

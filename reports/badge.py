@@ -6,12 +6,13 @@ from string import Template
 
 from harness.model import Decision
 from harness.record import write_json
-from reports.evidence import Evidence
+from reports import standing
 
 VIRTUAL = ("simulated", "virtual")
 COLOUR = {Decision.CERTIFIED: "#2e7d32", Decision.REFUSED: "#c62828", Decision.VOID: "#616161"}
 OTHERS = {
     "waived": "#827717",
+    standing.UNVERIFIED: "#616161",
     "running": "#0b4f9e",
     "expired": "#5e3a8c",
     "revoked": "#8c1a5b",
@@ -26,18 +27,18 @@ SVG = Template("""<svg xmlns="http://www.w3.org/2000/svg" width="$whole" height=
 """)
 
 
-def write(run: Path, folder: Path) -> dict[str, Path]:
-    """badge.svg and badge.json in a folder."""
-    evidence = Evidence(run)
-    decision, plan = evidence.verdict.decision, evidence.plan
+def write(run: Path, folder: Path, key: Path | None = None) -> dict[str, Path]:
+    """badge.svg and badge.json in a folder: what the run's certificate says (`key`: the lab's), not what lies beside it."""
+    found = standing.of(run, key)
+    state, plan = found.state, found.plan
     rig = "virtual rig" if plan.rig_kind in VIRTUAL else "hardware rig"
     label, message = (
         f"{plan.combination.application.name} {plan.combination.application.version}",
-        f"{decision.value}, {rig}",
+        f"{state}, {rig}",
     )
     svg, data = folder / "badge.svg", folder / "badge.json"
-    svg.write_text(drawn(label, message, COLOUR[decision]), encoding="utf-8")
-    write_json(data, {"schemaVersion": 1, "label": label, "message": message, "color": COLOUR[decision]})
+    svg.write_text(drawn(label, message, of_state(state)), encoding="utf-8")
+    write_json(data, {"schemaVersion": 1, "label": label, "message": message, "color": of_state(state)})
     return {"badge": svg, "badge_json": data}
 
 

@@ -49,19 +49,19 @@ def data(done: Done, folder: Path) -> dict[str, Any]:
     }
 
 
-def write(name: str, results: Sequence[Done], folder: Path, runs: Path) -> dict[str, Path]:
+def write(name: str, results: Sequence[Done], folder: Path, runs: Path, key: Path | None) -> dict[str, Path]:
     """campaign.json, index.html, and the matrix of the campaign's runs."""
     rows = [data(d, folder) for d in results]
     files = {"index": folder / "index.html", "data": folder / "campaign.json"}
     record.write_json(files["data"], {"name": name, "cells": rows})
-    matrices = matrix.write(runs)
+    _, matrices = matrix.write(runs, key)
     files["matrix"] = matrices["html"]
     files["index"].write_text(page(name, rows, os.path.relpath(matrices["html"], folder)), encoding="utf-8")
     return files
 
 
 def page(name: str, rows: list[dict[str, Any]], matrix_link: str) -> str:
-    counts = {k: sum(r["decision"] == k for r in rows) for k in SYMBOL}
+    counts = {k: sum(r["decision"] == k for r in rows) for k in ("certified", "refused", "void")}
     said = " · ".join(f"{SYMBOL[k]} {ZH[k]} {k} {n}" for k, n in counts.items())
     body = [
         f"<h1>认证批次 campaign {escape(name)}</h1><p>{said} · <a href='{escape(matrix_link)}'>适配矩阵 matrix</a></p>"

@@ -6,10 +6,11 @@ from pathlib import Path
 from harness.can.trace import show
 from harness.judge import words
 from harness.model import Decision, Judged, Measured, Outcome
-from reports import boot, drives, exchange
+from reports import boot, drives, exchange, standing
 from reports.evidence import Evidence
 from reports.histogram import histogram
 from reports.plot import signals_svg
+from reports.standing import Standing
 
 MOST_FRAMES = 40
 KINDS = {"bench": "实物台架 hardware rig", "replay": "记录，不签发证书 a recording, never signed"}
@@ -39,7 +40,7 @@ def document(title: str, body: str) -> str:
     )
 
 
-def write(run: Path) -> Path:
+def write(run: Path, key: Path | None = None) -> Path:
     """page/index.html and a page for each requirement: of one that is passed, what was measured; of another, all that its owner needs."""
     evidence = Evidence(run)
     folder = run / "page"
@@ -48,11 +49,11 @@ def write(run: Path) -> Path:
         made = passed(evidence, judged) if judged.outcome is Outcome.PASS else requirement(evidence, judged)
         (folder / f"{judged.requirement}.html").write_text(made, encoding="utf-8")
     index = folder / "index.html"
-    index.write_text(overview(evidence), encoding="utf-8")
+    index.write_text(overview(evidence, standing.of(run, key)), encoding="utf-8")
     return index
 
 
-def overview(evidence: Evidence) -> str:
+def overview(evidence: Evidence, stands: Standing) -> str:
     verdict, plan = evidence.verdict, evidence.plan
     rows = []
     for judged in verdict.requirements:
@@ -69,7 +70,8 @@ def overview(evidence: Evidence) -> str:
     body = (
         f"<h1>{escape(plan.vendor)} · {escape(str(plan.combination))}</h1>"
         f'<p class="banner {verdict.decision.value}">{DECISIONS[verdict.decision]}</p>'
-        f"<p>规范 profile {escape(plan.profile)} · 力度 effort {plan.effort} · 台架 rig {escape(plan.rig)} ({kind}) · "
+        + (f'<p class="miss">未验证 not verified: {escape(stands.why)}</p>' if stands.why else "")
+        + f"<p>规范 profile {escape(plan.profile)} · 力度 effort {plan.effort} · 台架 rig {escape(plan.rig)} ({kind}) · "
         f"组合摘要 manifest <code>{plan.manifest_sha256}</code></p>"
         + "".join(f"<p class=miss>本次运行故障 fault of the run: {escape(f)}</p>" for f in verdict.faults)
         + bench(evidence)

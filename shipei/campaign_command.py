@@ -100,8 +100,8 @@ def campaign_command(
         results = campaign_run.run(cells, output, order, watch)
     for done in results:  # a run that was decided before its pages were built
         if done.run and not (done.run / "page" / "index.html").is_file():
-            show.views(done.run, report, True)
-    files = pages.write(loaded.name, results, output, output / campaign_run.RUNS)
+            show.views(done.run, report, True, key)
+    files = pages.write(loaded.name, results, output, output / campaign_run.RUNS, key)
     if as_json:
         rows = [pages.data(d, output) for d in results]
         show.as_data({"name": loaded.name, "cells": rows, "links": {k: str(v) for k, v in files.items()}})

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import certify, compare, documents
+from harness import certify, documents
 from harness.certify import Terms
 from harness.errors import BadInput
 from harness.inputs import submission as submissions
@@ -48,8 +48,8 @@ def ci_command(
             for mistake in error.mistakes:
                 say("error", "mistake in the input", mistake, *place(mistake))
         raise
-    links = show.views(done.folder, report, as_json)
-    files = written(done.folder, output, done.compared, Path(links["junit"]))
+    links = show.views(done.folder, report, as_json, key)
+    files = written(done, output, Path(links["junit"]), key)
     if on_github():
         tell_github(done.folder, submission, output)
     links = {"run": str(done.folder), "certificate": done.certificate, **links, **files}
@@ -57,12 +57,13 @@ def ci_command(
     return EXIT[done.verdict.decision]
 
 
-def written(run: Path, output: Path, compared: compare.Comparison | None, junit: Path) -> dict[str, Any]:
+def written(done: certify.Certified, output: Path, junit: Path, key: Path | None) -> dict[str, Any]:
+    run = done.folder
     output.mkdir(parents=True, exist_ok=True)
     page = output / "summary.md"
-    page.write_text(summary.markdown(run, compared), encoding="utf-8")
+    page.write_text(summary.markdown(run, done.compared), encoding="utf-8")
     shutil.copyfile(junit, output / "junit.xml")
-    return {"summary": page, "ctrf": ctrf.write(run, output / "ctrf.json"), **badge.write(run, output)}
+    return {"summary": page, "ctrf": ctrf.write(run, output / "ctrf.json"), **badge.write(run, output, key)}
 
 
 # ---------------------------------------------------------------- GitHub

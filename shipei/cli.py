@@ -40,6 +40,7 @@ from shipei.command import (
     Json,
     KeyFile,
     ProfileName,
+    PublicKeyFile,
     Report,
     RigName,
     Runs,
@@ -114,7 +115,7 @@ def certify_command(
     """Plan, run, judge, sign and report: the whole way from a submission to a certificate."""
     with show.progress(as_json, verbose=verbose) as watch:
         done = certify.certify(submission, rig_name, folder, Terms(profile=profile, key=key, wait_s=wait_s), watch)
-    links = show.views(done.folder, report, as_json)
+    links = show.views(done.folder, report, as_json, key)
     show.verdict(done.verdict, done.plan, {"run": str(done.folder), "certificate": done.certificate, **links}, as_json)
     return EXIT[done.verdict.decision]
 
@@ -144,9 +145,8 @@ def demo_command(
         links = {"run": str(done.folder), "certificate": done.certificate, **links}
         show.verdict(done.verdict, done.plan, links, as_json, brief=len(ecus or build.ECUS) > 1)
         codes.append(EXIT[done.verdict.decision])
-    files = show.matrix_files(folder)
+    _, files = show.matrix(folder, as_json=as_json)
     if not as_json:
-        show.matrix(folder)
         show.plain(files, as_json)
     return max(codes)
 
@@ -285,10 +285,11 @@ def report_command(
     pdf: Annotated[
         Path | None, typer.Option("--pdf", help="A test report by this file (`shipei schema report --example`).")
     ] = None,
+    key: PublicKeyFile = None,
     as_json: Json = False,
 ) -> int:
     """Build the report of a run from its record: Allure, JUnit, a page for every requirement; or a test report as PDF."""
-    show.plain({"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json), as_json)
+    show.plain({"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json, key), as_json)
     return 0
 
 
@@ -304,13 +305,12 @@ def export_command(
 
 
 @command(app, "matrix")
-def matrix_command(folder: Runs = Path("runs"), as_json: Json = False) -> int:
-    """The compatibility matrix of all runs, here and as Markdown, HTML and JSON."""
-    links = show.matrix_files(folder)
+def matrix_command(folder: Runs = Path("runs"), key: PublicKeyFile = None, as_json: Json = False) -> int:
+    """The compatibility matrix of all runs, here and as Markdown, HTML and JSON. A tile is certified by a certificate that holds."""
+    _, links = show.matrix(folder, key, as_json=as_json)
     if as_json:
         sys.stdout.write((folder / "matrix.json").read_text(encoding="utf-8"))
     else:
-        show.matrix(folder)
         show.plain(links, False)
     return 0
 

@@ -15,6 +15,9 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on s
 Runs = Annotated[Path, typer.Option("--runs", help="Where runs are kept.")]
 RigName = Annotated[str, typer.Option("--rig", help="sim, hub, or a rig file.")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="A profile other than the submission's own.")]
+PublicKeyFile = Annotated[
+    Path | None, typer.Option("--key", help="The lab's public key, for certificates of hardware rigs.")
+]
 KeyFile = Annotated[Path | None, typer.Option("--key", help="The lab's private key; virtual rigs use the demo key.")]
 SubmissionPath = Annotated[Path, typer.Argument(help="The submission's folder or its submission.yaml.")]
 Wait = Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for a bench that is taken.")]

@@ -265,9 +265,9 @@ def rig(found: Found, as_json: bool) -> None:
             console().print(f"{low:9.0f} .. {high:9.0f} us {n:6d} {'█' * round(40 * n / most)}")
 
 
-def views(run: Path, report: bool, as_json: bool) -> dict[str, Any]:
-    """Build what people look at from a run; a report that cannot be built is said and changes nothing else."""
-    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run), **compare.told(run)}
+def views(run: Path, report: bool, as_json: bool, key: Path | None = None) -> dict[str, Any]:
+    """Build what people look at from a run; a report that cannot be built is said and changes nothing else. `key`: the lab's."""
+    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run, key), **compare.told(run)}
     if report:
         built = allure.write(run)
         links["report"] = built.index
@@ -301,12 +301,14 @@ def exported(run: Path, form: str) -> dict[str, Any]:
     return found
 
 
-def matrix_files(runs: Path) -> dict[str, Any]:
-    return {f"matrix_{kind}": file for kind, file in matrices.write(runs).items()}
-
-
-def matrix(runs: Path) -> None:
-    console().print(matrices.table(matrices.collect(runs)))
+def matrix(runs: Path, key: Path | None = None, *, as_json: bool) -> tuple[matrices.Matrix, dict[str, Any]]:
+    """Write the matrix of a folder of runs, and show it; what is left out of it is said beside."""
+    found, files = matrices.write(runs, key)
+    if not as_json:
+        console().print(matrices.table(found.cells))
+    for why in (*(f"{c.run}: {c.why}" for c in found.cells if c.why), *found.left_out):
+        sys.stderr.write(f"shipei: {why}\n")
+    return found, {f"matrix_{kind}": file for kind, file in files.items()}
 
 
 def recording(found: dict[str, Any]) -> None:

@@ -55,6 +55,10 @@ NO_PART = {
     "harness/bench/claim.py": "who has a bench",
     "harness/inputs/container_archive.py": "container images",
     "harness/paths.py": "where things lie",
+    "harness/rejudge.py": "judges again, before a signature by hand",
+    "harness/signing/keys.py": "keys",
+    "harness/signing/seals.py": "seals what was judged",
+    "harness/signing/token.py": "keys in tokens",
     "harness/commissioning/golden.py": "golden checks",
 }  # imported too, without a part in a simulated verdict
 

@@ -76,6 +76,11 @@ def load_public(file: Path) -> PublicKey:
     raise BadInput(f"{file}: neither Ed25519 nor ECDSA on P-256")
 
 
+def verifying(file: Path) -> PublicKey:
+    """The public key in a file, or the public half of a private one without a passphrase; raises BadInput when it is none of ours."""
+    return load(file).public_key() if b"PRIVATE KEY" in read(file) else load_public(file)
+
+
 def on_p256(key: ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey) -> bool:
     return isinstance(key.curve, ec.SECP256R1)
 

@@ -141,14 +141,14 @@ def test_what_a_device_says_is_never_markup(refused, capsys):
 def test_the_matrix_believes_certificates_only(tmp_path):
     submission = build.build(tmp_path / "s")
     done = certify.certify(submission, "sim", tmp_path / "runs")
-    assert [c.state for c in matrix.collect(tmp_path / "runs")] == ["certified"]
-    files = matrix.write(tmp_path / "runs")
+    assert [c.state for c in matrix.collect(tmp_path / "runs").cells] == ["certified"]
+    _, files = matrix.write(tmp_path / "runs")
     count = len(done.verdict.requirements)
     assert f"✔ certified (sim, virtual) {count}/{count}" in files["md"].read_text(encoding="utf-8")
     assert "虚拟 virtual" in files["html"].read_text(encoding="utf-8")
     text = done.certificate.read_text()
     done.certificate.write_text(text.replace('"sig": "', '"sig": "00'))
-    assert [c.state for c in matrix.collect(tmp_path / "runs")] == ["void"]
+    assert [c.state for c in matrix.collect(tmp_path / "runs").cells] == ["unverified"]
 
 
 @pytest.mark.parametrize("ending", ["asc", "blf", "log", "csv"])

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from harness import record, rejudge, verdicts
 from harness.errors import BadInput
 from harness.model import Decision
-from harness.paths import ROOT
-from harness.signing import keys
+from harness.paths import ROOT, sha256
+from harness.signing import keys, seals
 from programme import life, verifier
 from programme.folder import Folder
 from programme.session import Session
@@ -230,6 +230,9 @@ def test_what_the_record_does_not_say_is_not_approved(made, run, tmp_path):
     other = shutil.copytree(run, tmp_path / "other")
     manifest = other / "record" / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(BadInput, match="its seal is of another record"):
+        life.approve(Session(folder, approver, NOW), digest, other)
+    seals.put(other / "record" / record.SEAL, sha256(manifest), seals.VIRTUAL_RIGS)
     with pytest.raises(BadInput, match="its record does not say what the certificate states"):
         life.approve(Session(folder, approver, NOW), digest, other)
     assert life.overview(folder, NOW)[0]["state"] == "provisional"

@@ -1,5 +1,6 @@
 """What was planned is what is judged, and only what this installation sealed at the end of a run is ever signed."""
 
+import base64
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 from typer.testing import CliRunner
 
 from harness import certificate, certify, documents, record, rejudge, verdicts
@@ -18,6 +21,7 @@ from harness.model import Decision, Outcome
 from harness.paths import RIGS, state_folder
 from harness.run import run
 from harness.signing import keys, seals
+from reports import badge, matrix
 from rigs.ecus import build
 from shipei.cli import app
 
@@ -187,3 +191,87 @@ def test_a_sealed_run_is_signed_once_more_the_same(made, tmp_path):
         certificate.verify(folder / "certificate.json")["predicate"]["plan"] == record.load_plan(folder / "record").id
     )
     assert documents.dump(record.load_plan(folder / "record"))["signable"]
+
+
+# ---------------------------------------------------------------- what is published
+
+
+@pytest.fixture
+def runs(made, tmp_path):
+    """A folder of runs with the certified one as 1, the refused one, of the same combination by its names, as 2."""
+    folder = tmp_path / "runs" / made["certified"].parent.name
+    for number, which in (("1", "certified"), ("2", "refused")):
+        shutil.copytree(made[which], folder / number)
+    return folder
+
+
+def tiles(runs, **options):
+    found = matrix.collect(runs.parent, **options)
+    return {c.run.rpartition("/")[2]: c.state for c in found.cells}, found.left_out
+
+
+def test_a_refused_image_that_claims_the_same_combination_has_a_tile_of_its_own(runs):
+    assert tiles(runs) == ({"1": "certified", "2": "refused"}, ())
+
+
+def test_what_is_written_beside_a_record_moves_no_tile(runs, tmp_path):
+    shutil.copyfile(runs / "1" / "verdict.json", tmp_path / "kept")
+    shutil.copyfile(runs / "2" / "verdict.json", runs / "1" / "verdict.json")
+    shutil.copyfile(tmp_path / "kept", runs / "2" / "verdict.json")
+    shutil.copyfile(runs / "1" / "certificate.json", runs / "2" / "certificate.json")
+    assert tiles(runs) == ({"1": "certified", "2": "refused"}, ())
+    badge.write(runs / "2", tmp_path)
+    assert "refused, virtual rig" in (tmp_path / "badge.svg").read_text()
+    assert "certified" not in (tmp_path / "badge.json").read_text()
+
+
+@pytest.mark.parametrize("what", ["record", "plan", "profile"])
+def test_a_certificate_of_another_record_is_no_certificate_of_this_one(runs, what):
+    """With the demo key anyone signs anything; that it is about this run is not theirs to say."""
+    file = runs / "1" / "certificate.json"
+    stated = json.loads(base64.b64decode(json.loads(file.read_text())["payload"]))
+    stated["predicate"][what] = {"sha256": "0" * 64} if what == "record" else "another"
+    envelope = Envelope(payload=json.dumps(stated).encode(), payload_type=certificate.PAYLOAD_TYPE, signatures={})
+    envelope.sign(CryptoSigner(certificate.demo_key()))
+    file.write_text(json.dumps(envelope.to_dict()))
+    (cell,) = (c for c in matrix.collect(runs.parent).cells if c.run.endswith("/1"))
+    assert (cell.state, f"is of another {what}" in cell.why) == ("unverified", True)
+
+
+def test_a_run_without_its_certificate_is_not_certified(runs):
+    (runs / "1" / "certificate.json").unlink()
+    assert tiles(runs)[0]["1"] == "unverified"
+
+
+def test_a_hardware_tile_takes_a_certificate_and_the_labs_key(runs, tmp_path):
+    plan = runs / "1" / "record" / record.PLAN
+    plan.write_text(plan.read_text().replace('"rig_kind": "simulated"', '"rig_kind": "bench"'))
+    seals.put(runs / "1" / "record" / record.SEAL, record.close(runs / "1" / "record"), "sim")
+    public = keys.new(tmp_path / "lab.pem")
+    for key, why in ((None, "is verified with the lab's key"), (public, "was not signed with")):
+        (cell,) = (c for c in matrix.collect(runs.parent, key).cells if c.run.endswith("/1"))
+        assert (cell.state, cell.virtual, why in cell.why) == ("unverified", False, True)
+
+
+def test_a_refusal_that_nobody_sealed_is_not_verified(runs):
+    (runs / "2" / "record" / record.SEAL).unlink()
+    assert tiles(runs) == ({"1": "certified", "2": "unverified"}, ())
+
+
+def test_copies_and_broken_folders_are_left_out_by_name_and_end_nothing(runs):
+    shutil.copytree(runs / "1", runs / "3")
+    shutil.copytree(runs / "1", runs.parent / "somebody-else" / "1")
+    shutil.copytree(runs / "2", runs / "old")
+    shutil.copytree(runs / "2", runs / "4")
+    (runs / "4" / "record" / record.PLAN).unlink()
+    shutil.copytree(runs / "2", runs / "5")
+    (runs / "5" / "record" / record.EVENTS).write_text("not json\n")
+    found, left_out = tiles(runs)
+    assert found == {"1": "certified", "2": "refused"}
+    said = dict(one.split(": ", 1) for one in left_out)
+    assert {name.rpartition("/")[2] for name in said if name.startswith(runs.name)} == {"3", "old", "4", "5"}
+    assert "is a copy of" in said[f"{runs.name}/3"]
+    assert "not an event" in said[f"{runs.name}/5"]
+    assert "somebody-else/1" in said
+    shown = matrix.write(runs.parent)[1]["html"].read_text()
+    assert all(name in shown for name in said)
