@@ -10,9 +10,10 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.dsse import Envelope
@@ -20,7 +21,7 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from harness import documents
-from harness.errors import BadInput
+from harness.errors import BadInput, shown
 from harness.model import Certificate, Decision, Event, Outcome, Plan, Verdict
 from harness.record import write_json
 from harness.signing import keys
@@ -31,6 +32,17 @@ PREDICATE = "urn:shipei:certificate:v1"
 VIRTUAL_PREDICATE = "urn:shipei:virtual-certificate:v1"
 DEMO_SENTENCE = b"shipei demo key: everyone has it, it vouches for nobody"
 VIRTUAL = ("simulated", "virtual")
+MAX_BYTES = 4_000_000
+FIELDS = {
+    "statement": ("_type", "subject", "predicateType", "predicate"),
+    "subject": ("name", "digest"),
+    "predicate": (
+        *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "inputs", "plan"),
+        *("record", "decision", "decision_rule", "requirements", "not_applicable", "not_decidable"),
+    ),
+    "rig": ("name", "kind", "uncertainty_ms"),
+    "requirement": ("id", "level", "outcome"),
+}  # fmt: skip
 
 
 def demo_key() -> Ed25519PrivateKey:
@@ -140,33 +152,76 @@ def write(file: Path, certificate: Certificate) -> None:
     write_json(file, documents.dump(certificate))
 
 
-def verify(file: Path, public: Path | None = None, manifest_sha256: str | None = None) -> dict[str, Any]:
-    """The statement of a certificate that holds; raises BadInput with the reason when it does not.
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A certificate that holds: its statement; whose key signed it, by the SHA-256 of that key (SubjectPublicKeyInfo, DER); whether that is the demo key."""
+
+    statement: dict[str, Any]
+    fingerprint: str
+    whose: str
+    demo: bool
+
+    @property
+    def evidence(self) -> str:
+        """By the type of its predicate, which is signed; not by what it calls itself."""
+        virtual = self.statement["predicateType"] == VIRTUAL_PREDICATE
+        return f"{self.statement['predicate']['rig']['kind']} rig" if virtual else "hardware rig"
+
+
+def verify(file: Path, public: Path | None = None, manifest_sha256: str | None = None) -> Verified:
+    """A certificate that holds; raises BadInput with the reason when it does not.
 
     Without `public` the signature must be the demo key's, and then the certificate must call itself virtual.
     """
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    try:
-        parsed = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise BadInput(f"{file}: not JSON, so not a certificate") from None
+    parsed = strictly(file, keys.read(file), "not JSON, so not a certificate")
     if not isinstance(parsed, dict) or not {"payload", "payloadType", "signatures"} <= set(parsed):
         raise BadInput(f"{file}: not a DSSE envelope: it needs payload, payloadType and signatures")
     if parsed["payloadType"] != PAYLOAD_TYPE:
-        raise BadInput(f"{file}: its payload type is {parsed['payloadType']!r}, not {PAYLOAD_TYPE}")
+        raise BadInput(f"{file}: its payload type is {shown(parsed['payloadType'])!r}, not {PAYLOAD_TYPE}")
     key = keys.verifying(public) if public else demo_key().public_key()
-    if public and keys.public_pem_of(key) == keys.public_pem(demo_key()):
+    demo = keys.public_pem_of(key) == keys.public_pem(demo_key())
+    if public and demo:
         raise BadInput(f"{public}: is the demo key, which everyone has: leave --key out, or name the lab's own")
-    check_signature(file, parsed, key, "the demo key" if public is None else str(public))
-    found = checked_statement(file, base64.b64decode(parsed["payload"]))
-    if public is None and found["predicateType"] != VIRTUAL_PREDICATE:
+    whose = "the demo key" if public is None else str(public)
+    check_signature(file, parsed, key, whose)
+    stated = checked_statement(file, base64.b64decode(parsed["payload"]))
+    if demo and stated["predicateType"] != VIRTUAL_PREDICATE:
         raise BadInput(f"{file}: says it is from a hardware rig, but only the demo key signed it: anyone could have")
-    if manifest_sha256 and found["subject"][0]["digest"]["sha256"] != manifest_sha256:
-        raise BadInput(f"{file}: is about another combination: its subject is {found['subject'][0]['name']}")
+    found = Verified(statement=stated, fingerprint=keys.fingerprint(key), whose=whose, demo=demo)
+    if manifest_sha256:
+        must_be_about(file, found, manifest_sha256, {})
     return found
+
+
+def must_be_about(file: Path, found: Verified, manifest_sha256: str, digests: Mapping[str, str]) -> None:
+    """Raises BadInput when a certificate is about another combination, or about the same one with other inputs: another interface, other settings."""
+    (subject,) = found.statement["subject"]
+    if subject["digest"]["sha256"] != manifest_sha256:
+        raise BadInput(f"{file}: is about another combination: its subject is {shown(subject['name'])}")
+    inputs = found.statement["predicate"]["inputs"]
+    others = [what for what, digest in digests.items() if inputs.get(what) != digest]
+    if others:
+        raise BadInput(f"{file}: is about the same images with another {', another '.join(others)}")
+
+
+def strictly(file: Path, raw: bytes, otherwise: str) -> Any:
+    """JSON without names that stand twice, without NaN, within Python's depth; raises BadInput."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name stands twice")
+        return found
+
+    def no_number(text: str) -> None:
+        raise ValueError(f"{text} is no number")
+
+    try:
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        return json.loads(raw, object_pairs_hook=once, parse_constant=no_number)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{file}: {otherwise} ({shown(error)})") from None
 
 
 def check_signature(file: Path, parsed: Mapping[str, Any], public: keys.PublicKey, whose: str) -> None:
@@ -185,19 +240,37 @@ def check_signature(file: Path, parsed: Mapping[str, Any], public: keys.PublicKe
 
 
 def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
-    """The payload, if it is one of our statements about exactly one certified combination."""
+    """The payload, if it is one of our statements about exactly one certified combination, with our fields and no others."""
+    found = strictly(file, payload, "signed, but its statement is not JSON")
     try:
-        found: dict[str, Any] = json.loads(payload)
         if found["_type"] != STATEMENT or found["predicateType"] not in (PREDICATE, VIRTUAL_PREDICATE):
-            raise BadInput(f"{file}: signed, but not a shipei certificate ({found['predicateType']})")
+            raise BadInput(f"{file}: signed, but not a shipei certificate ({shown(found['predicateType'])})")
         if len(found["subject"]) != 1:
             raise BadInput(
                 f"{file}: has {len(found['subject'])} subjects; a certificate is about exactly one combination"
             )
-        outcomes = {r["outcome"] for r in found["predicate"]["requirements"] if r["level"] == "mandatory"}
-        if found["predicate"]["decision"] != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
+        if unknown := unknown_fields(found):
+            raise BadInput(f"{file}: signed, but has fields that no certificate has: {shown(', '.join(unknown))}")
+        predicate = found["predicate"]
+        outcomes = {r["outcome"] for r in predicate["requirements"] if r["level"] == "mandatory"}
+        if predicate["decision"] != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
             raise BadInput(f"{file}: signed, but its own outcomes do not make a certificate")
-        str(found["subject"][0]["digest"]["sha256"])
-    except (ValueError, KeyError, TypeError, IndexError):
+        virtual = found["predicateType"] == VIRTUAL_PREDICATE
+        kind, named = predicate["rig"]["kind"], str(found["subject"][0]["name"]).startswith("virtual:")
+        evidence = f"{kind} rig" if virtual else "hardware rig"
+        if virtual is not (kind in VIRTUAL) or predicate["evidence"] != evidence or named is not virtual:
+            raise BadInput(f"{file}: signed, but it contradicts itself about its evidence")
+        if not all(isinstance(one, str) for one in (predicate["profile"], found["subject"][0]["digest"]["sha256"])):
+            raise TypeError
+        dict(predicate["inputs"])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise BadInput(f"{file}: signed, but its statement is not complete") from None
-    return found
+    return cast(dict[str, Any], found)
+
+
+def unknown_fields(found: Mapping[str, Any]) -> list[str]:
+    """The names in a statement that we never write."""
+    (subject,), predicate = found["subject"], found["predicate"]
+    parts = [(found, FIELDS["statement"]), (subject, FIELDS["subject"]), (predicate, FIELDS["predicate"])]
+    parts += [(predicate["rig"], FIELDS["rig"]), *((one, FIELDS["requirement"]) for one in predicate["requirements"])]
+    return sorted({name for part, known in parts for name in part if name not in known})

@@ -54,7 +54,16 @@ def shown(text: object) -> str:
     >>> shown("a\nb\x1b[2J"), len(shown("x" * 1000))
     ('a\ufffdb\ufffd[2J', 200)
     """
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text)[:MOST_SHOWN])
+    return printable(str(text)[:MOST_SHOWN])
+
+
+def printable(text: str, but: str = "") -> str:
+    r"""Return text without orders to a terminal, but for the characters in `but`.
+
+    >>> printable("a\nb\x1b[2J", but="\n")
+    'a\nb\ufffd[2J'
+    """
+    return "".join(c if c.isprintable() or c in but else "\ufffd" for c in text)
 
 
 def given(value: T | None) -> T:

@@ -37,7 +37,9 @@ def not_certified(run: Path, plan: Plan, verdict: Verdict, key: Path | None) -> 
     if not virtual and key is None:
         return "a hardware rig's certificate is verified with the lab's key: --key FILE"
     try:
-        stated = certificate.verify(run / verdicts.CERTIFICATE, None if virtual else key, plan.manifest_sha256)
+        stated = certificate.verify(
+            run / verdicts.CERTIFICATE, None if virtual else key, plan.manifest_sha256
+        ).statement
     except BadInput as error:
         return str(error)
     said, predicate = {"plan": plan.id, "profile": plan.profile, "record": verdict.record_sha256}, stated["predicate"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,10 +24,11 @@ from rich.table import Table
 from harness import compare, documents, record, verdicts
 from harness.can import logs, trace
 from harness.can.log import Log
+from harness.certificate import Verified
 from harness.commissioning.check import Found
 from harness.commissioning.discover import Device
 from harness.documents import meant
-from harness.errors import BadInput
+from harness.errors import BadInput, printable
 from harness.judge import words
 from harness.model import Decision, Outcome, Plan, Verdict
 from reports import allure, junit, pages, pdf
@@ -56,6 +57,11 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=False)
 
 
+def escape(text: str) -> str:
+    """Text that somebody else may have written: no markup, and no orders to the terminal."""
+    return markup.escape(printable(text, but="\n"))
+
+
 def as_data(data: Any) -> None:
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n")
 
@@ -67,7 +73,8 @@ def problem(kind: str, messages: list[str], as_json: bool) -> None:
     title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(
         kind, kind
     )
-    sys.stderr.write(f"shipei: {title}\n" + "".join(f"  {m}\n" for m in messages))
+    told = f"shipei: {title}\n" + "".join(f"  {m}\n" for m in messages)
+    sys.stderr.write(printable(told, but="\n"))
 
 
 def plain(data: Mapping[str, Any], as_json: bool) -> None:
@@ -214,18 +221,22 @@ def plan(decided: Plan, output: Path | None, as_json: bool) -> None:
         out.print(f"written to {output}")
 
 
-def certificate(statement: Mapping[str, Any], as_json: bool) -> None:
+def certificate(found: Verified, as_json: bool) -> None:
+    """Who signed it, first; then what it says, its evidence by its type."""
+    statement, signer = found.statement, {"fingerprint": found.fingerprint, "whose": found.whose, "demo": found.demo}
     if as_json:
-        as_data(statement)
+        as_data({"signed_by": signer, **statement})
         return
-    predicate = statement["predicate"]
-    out = console()
-    out.print(f"[bold green]holds[/]  {statement['subject'][0]['name']}")
+    predicate, out = statement["predicate"], console()
+    out.print(f"signed by SHA256 {found.fingerprint}, {escape(found.whose)}", soft_wrap=True)
+    out.print(f"[bold green]holds[/]  {escape(statement['subject'][0]['name'])}")
     out.print(
-        f"profile {predicate['profile']}, {len(predicate['requirements'])} requirements, evidence: {predicate['evidence']}"
+        f"profile {escape(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {found.evidence}"
     )
-    if statement["predicateType"].startswith("urn:shipei:virtual"):
-        out.print("[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has[/]")
+    if found.demo:
+        out.print(
+            "[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has: it proves nothing about who signed[/]"
+        )
 
 
 def devices(found: list[Device]) -> None:
@@ -307,7 +318,7 @@ def matrix(runs: Path, key: Path | None = None, *, as_json: bool) -> tuple[matri
     if not as_json:
         console().print(matrices.table(found.cells))
     for why in (*(f"{c.run}: {c.why}" for c in found.cells if c.why), *found.left_out):
-        sys.stderr.write(f"shipei: {why}\n")
+        sys.stderr.write(printable(f"shipei: {why}", but="\n") + "\n")
     return found, {f"matrix_{kind}": file for kind, file in files.items()}
 
 

@@ -1,12 +1,13 @@
 """Load what a vendor handed in, and say everything that is wrong with it at once."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness import documents
+from harness import documents, record
 from harness.can import decode, vss
 from harness.can.e2e import HEADER_BYTES, LONGEST_RING, PERIOD, WIDE_IDS
 from harness.documents import Document, meant
@@ -16,6 +17,7 @@ from harness.inputs.suite import features as known_features
 from harness.model import Artefact, BusInterface, E2e, Interface, Item, Submission, Value
 from harness.paths import REGISTRY, sha256
 
+OURS = {record.RIG, record.SUBMISSION}  # in the folder of a record that inputs are kept in
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 BLOCK = 1 << 20
 MAX_FILES = 200
@@ -107,6 +109,9 @@ class Reading:
         """A file that the submission names, its digest kept; its private copy, where there is one. None, with the mistake noted, if it cannot be."""
         file = inside(self.document, where, self.origin, named)
         if file is None:
+            return None
+        if os.path.normpath(named).split("/")[0].casefold() in OURS:
+            self.document.mistake(where, f"{named}: a record keeps a file of its own by this name; call it otherwise")
             return None
         target = self.folder / named
         try:

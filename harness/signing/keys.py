@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -120,6 +121,11 @@ def signature(key: Signer, message: bytes) -> bytes:
 
 def public_pem(key: Signer) -> bytes:
     return public_pem_of(key.public_key())
+
+
+def fingerprint(key: PublicKey) -> str:
+    """The SHA-256 of the SubjectPublicKeyInfo (DER), in hexadecimal: `openssl pkey -pubin -outform der | sha256sum`."""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def public_pem_of(key: PublicKey) -> bytes:

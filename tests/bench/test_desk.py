@@ -50,7 +50,7 @@ def test_certifies_through_supply_console_adapter_and_boot_loader(here, submissi
     done = certify.certify(submission, str(here.rig), tmp_path / "runs", certify.Terms(profile=profile), said.append)
     assert done.verdict.decision is Decision.CERTIFIED, done.verdict
     assert not here.powered
-    statement = certificate.verify(done.certificate)
+    statement = certificate.verify(done.certificate).statement
     (image,) = statement["predicate"]["image"]
     arrived = r"flashed over UDS in \d attempt\(s\), checked by the device; DID F189 reads '1\.4\.0'"
     assert re.fullmatch(arrived, image["image_arrived"])

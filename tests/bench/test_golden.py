@@ -63,7 +63,7 @@ def test_a_rig_must_qualify_and_then_every_run_is_bracketed(here, submission, tm
     for name in (record.BEFORE, record.AFTER):
         checked = verdicts.of_record(done.folder / "record" / name)
         assert [(j.requirement, j.outcome) for j in checked.requirements] == [("COCKPIT-GEAR-001", Outcome.PASS)]
-    assert certificate.verify(done.certificate)["predicate"]["golden_checked"] is True
+    assert certificate.verify(done.certificate).statement["predicate"]["golden_checked"] is True
     assert rejudge.rejudge(done.folder / "record").requirements == done.verdict.requirements
     shutil.rmtree(done.folder / "record" / record.AFTER)  # cut out of the record
     found = verdicts.of_record(done.folder / "record")
@@ -211,7 +211,7 @@ def test_instruments_are_named_on_certificate_page_and_report(tmp_path, submissi
         check=True,
     )
     links = json.loads(done.stdout)["links"]
-    statement = certificate.verify(Path(links["certificate"]))
+    statement = certificate.verify(Path(links["certificate"])).statement
     assert statement["predicate"]["instruments"][0]["serial"] == "MY59001234"
     page = Path(links["page"]).read_text()
     assert "MY59001234" in page

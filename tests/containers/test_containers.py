@@ -71,7 +71,7 @@ def profile(tmp_path):
 
 def test_the_reference_certifies_and_the_record_says_how_it_arrived_and_lived(engine, reference, tmp_path, profile):
     run = certifies(reference, tmp_path / "runs", profile())
-    assert certificate.verify(run / "certificate.json")["subject"][0]["name"].startswith("virtual:")
+    assert certificate.verify(run / "certificate.json").statement["subject"][0]["name"].startswith("virtual:")
     arrived = [
         e for e in records.events(run / "record") if e.what == "opened" and e.context and "arrived" in str(e.context)
     ]

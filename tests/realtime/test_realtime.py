@@ -30,7 +30,7 @@ def short(tmp_path_factory):
 
 def test_the_reference_certifies_with_the_outcomes_of_simulated_time_and_rejudges_to_the_same(tmp_path):
     run, verdict = certified_run(tmp_path, "cockpit-a", *part_profile(tmp_path / "part.yaml", "cockpit-a"))
-    statement = certificate.verify(run / "certificate.json")
+    statement = certificate.verify(run / "certificate.json").statement
     assert statement["subject"][0]["name"].startswith("virtual:")
     again = rejudge.rejudge(run / "record")
     assert again.requirements == verdict.requirements

@@ -42,7 +42,7 @@ def left(folder):
 
 def test_a_reference_is_certified_in_real_time_and_judged_again_to_the_same(profile, tmp_path):
     run, verdict = certified_run(tmp_path, "cockpit-a", *profile)
-    assert certificate.verify(run / "certificate.json")["subject"][0]["name"].startswith("virtual:")
+    assert certificate.verify(run / "certificate.json").statement["subject"][0]["name"].startswith("virtual:")
     assert rejudge.rejudge(run / "record").requirements == verdict.requirements
     assert not left(tmp_path)
 

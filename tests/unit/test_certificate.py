@@ -1,19 +1,22 @@
 """A certificate holds only as it was signed, by whom it should be, about what it should be about."""
 
 import base64
+import hashlib
 import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
+from typer.testing import CliRunner
 
 from harness import certificate, documents
 from harness.errors import BadInput
 from harness.model import Combination, Decision, Instrument, Judged, Outcome, Plan, Verdict
 from harness.paths import EXAMPLES
 from harness.signing import keys
+from shipei.cli import app
 
 
 def plan(**changes):
@@ -59,7 +62,10 @@ def refused(file, said, **options):
 
 
 def test_it_holds_and_is_a_noun_of_its_format(file):
-    assert certificate.verify(file)["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
+    assert (
+        certificate.verify(file).statement["subject"][0]["name"]
+        == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
+    )
     assert documents.load(certificate.Certificate, documents.read(file))
 
 
@@ -103,8 +109,15 @@ def test_signatures_of_the_wrong_form(file, signatures):
     refused(file, "not a DSSE envelope|was not signed")
 
 
+def as_hardware(stated):
+    subject = {**stated["subject"][0], "name": stated["subject"][0]["name"].removeprefix("virtual:")}
+    rig = {**stated["predicate"]["rig"], "kind": "bench"}
+    predicate = {**stated["predicate"], "evidence": "hardware rig", "rig": rig}
+    return {**stated, "predicateType": certificate.PREDICATE, "subject": [subject], "predicate": predicate}
+
+
 def test_a_hardware_certificate_by_the_demo_key_is_not_believed(file):
-    resign(file, certificate.demo_key(), lambda s: {**s, "predicateType": certificate.PREDICATE})
+    resign(file, certificate.demo_key(), as_hardware)
     refused(file, "anyone could have")
 
 
@@ -119,6 +132,14 @@ def test_a_hardware_certificate_by_the_demo_key_is_not_believed(file):
             "predicate": {**s["predicate"], "requirements": [{"id": "X", "level": "mandatory", "outcome": "fail"}]},
         },
         lambda s: {**s, "predicate": {}},
+        lambda s: {**s, "note": "also certified for R155"},
+        lambda s: {**s, "predicate": {**s["predicate"], "asil": "D"}},
+        lambda s: {**s, "predicate": {**s["predicate"], "evidence": "hardware rig"}},
+        lambda s: {**s, "predicate": {**s["predicate"], "rig": {**s["predicate"]["rig"], "kind": "bench"}}},
+        lambda s: {**s, "predicate": {**s["predicate"], "inputs": 7}},
+        lambda s: {**s, "predicate": {**s["predicate"], "requirements": "pass"}},
+        lambda s: {**s, "subject": [{**s["subject"][0], "name": "reference-a:sim-1"}]},
+        lambda s: {**s, "subject": [{**s["subject"][0], "digest": []}]},
         lambda s: {**s, "_type": "other"},
         lambda s: [],
     ],
@@ -128,12 +149,62 @@ def test_signed_but_not_a_certificate(file, change):
     refused(file, "signed, but|exactly one")
 
 
+@pytest.mark.parametrize(
+    "payload", ['{"a": 1, "a": 2}', "[" * 50_000, '{"_type": NaN}', "\xff", "{" + '"a":{' * 50_000]
+)
+def test_signed_json_that_means_two_things_or_none_is_no_certificate(file, payload):
+    envelope = Envelope(payload=payload.encode("latin1"), payload_type=certificate.PAYLOAD_TYPE, signatures={})
+    envelope.sign(CryptoSigner(certificate.demo_key()))
+    file.write_text(json.dumps(envelope.to_dict()))
+    refused(file, "its statement is not JSON")
+
+
+def test_an_envelope_whose_names_stand_twice_is_none(file):
+    text = file.read_text()
+    file.write_text(text.replace('"payload":', '"payload": "e30=", "payload":', 1))
+    refused(file, "not JSON, so not a certificate .a name stands twice")
+
+
+def test_verifying_says_first_whose_key_it_was_and_a_demo_signature_has_an_exit_code_of_its_own(file, tmp_path):
+    done = CliRunner().invoke(app, ["verify", str(file)])
+    assert done.exit_code == 4
+    der = certificate.demo_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert done.stdout.startswith(f"signed by SHA256 {hashlib.sha256(der).hexdigest()}, the demo key")
+    assert "evidence: simulated rig" in done.stdout
+    said = json.loads(CliRunner().invoke(app, ["verify", str(file), "--json"]).stdout)
+    assert said["signed_by"]["demo"] is True
+    public, bench = keys.new(tmp_path / "lab.key"), plan(rig_kind="bench", bracketed=True, instruments=(instrument(),))
+    certificate.write(file, certificate.sign(bench, verdict(), (), tmp_path / "lab.key"))
+    done = CliRunner().invoke(app, ["verify", str(file), "--key", str(public)])
+    assert (done.exit_code, "evidence: hardware rig" in done.stdout) == (0, True)
+
+
+def test_nothing_that_a_certificate_says_gives_orders_to_a_terminal(file):
+    def named(statement):
+        subject = {**statement["subject"][0], "name": "virtual:x\x1b[2J[bold red]forged[/]\r"}
+        return {**statement, "subject": [subject]}
+
+    resign(file, certificate.demo_key(), named)
+    said = CliRunner().invoke(app, ["verify", str(file)]).stdout
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert "[bold red]forged[/]" in said
+
+
+def test_the_same_image_with_other_settings_is_not_what_was_certified(file):
+    found = certificate.verify(file)
+    inputs = found.statement["predicate"]["inputs"]
+    certificate.must_be_about(file, found, plan().manifest_sha256, inputs)
+    with pytest.raises(BadInput, match="is about the same images with another submission"):
+        certificate.must_be_about(file, found, plan().manifest_sha256, {**inputs, "submission": "0" * 64})
+
+
 def test_the_labs_own_key(tmp_path):
     public = keys.new(tmp_path / "lab.key")
     hardware = plan(rig_kind="bench", bracketed=True, instruments=(instrument(),))
     path = tmp_path / "c.json"
     certificate.write(path, certificate.sign(hardware, verdict(), (), tmp_path / "lab.key"))
-    assert certificate.verify(path, public)["predicateType"] == certificate.PREDICATE
+    assert certificate.verify(path, public).statement["predicateType"] == certificate.PREDICATE
     refused(path, "was not signed with the demo key")
     assert (tmp_path / "lab.key").stat().st_mode & 0o077 == 0
     with pytest.raises(BadInput, match="never overwritten"):

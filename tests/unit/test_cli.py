@@ -104,7 +104,7 @@ def test_each_stage_on_its_own(certified, tmp_path):
     assert shipei("rejudge", run).exit_code == 0
     assert shipei("sign", run).exit_code == 0
     done = shipei("verify", f"{run}/certificate.json", "--submission", folder / "s", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["predicate"]["decision"]) == (0, "certified")
+    assert (done.exit_code, json.loads(done.stdout)["predicate"]["decision"]) == (4, "certified")
     done = shipei("matrix", "--runs", tmp_path / "runs", "--json")
     assert [c["state"] for c in json.loads(done.stdout)] == ["certified"]
     assert {f.suffix for f in (tmp_path / "runs").glob("matrix.*")} == {".md", ".html", ".json"}

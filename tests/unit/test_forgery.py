@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from harness import certificate, certify, documents, record, rejudge, verdicts
 from harness import plan as plans
 from harness.errors import BadInput
+from harness.inputs import submission as submissions
 from harness.inputs.inputs import taken
 from harness.inputs.suite import profile_file
 from harness.model import Decision, Outcome
@@ -188,9 +189,23 @@ def test_a_sealed_run_is_signed_once_more_the_same(made, tmp_path):
     certify.sign_run(folder, None)
     assert (folder / "certificate.json").read_bytes() == before
     assert (
-        certificate.verify(folder / "certificate.json")["predicate"]["plan"] == record.load_plan(folder / "record").id
+        certificate.verify(folder / "certificate.json").statement["predicate"]["plan"]
+        == record.load_plan(folder / "record").id
     )
     assert documents.dump(record.load_plan(folder / "record"))["signable"]
+
+
+@pytest.mark.parametrize("name", ["rig.yaml", "./RIG.yaml", "submission.yaml", "rig.yaml/matrix.dbc"])
+def test_a_matrix_called_like_a_file_of_the_record_is_refused_when_it_is_read(made, tmp_path, name):
+    folder = Path(shutil.copytree(made["submission"], tmp_path / "s"))
+    if "/" in name and name.endswith("dbc"):
+        (folder / "rig.yaml").mkdir()
+    if not (folder / name).exists():
+        shutil.copyfile(folder / "cockpit-a.dbc", folder / name)
+    file = folder / "submission.yaml"
+    file.write_text(file.read_text().replace("dbc: cockpit-a.dbc", f"dbc: {name}"))
+    with pytest.raises(BadInput, match="a record keeps a file of its own by this name"):
+        submissions.read(folder)
 
 
 # ---------------------------------------------------------------- what is published

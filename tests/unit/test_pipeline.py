@@ -64,7 +64,7 @@ def rewrite(folder, change):
 
 def test_the_reference_is_certified_and_its_certificate_holds(certified):
     assert certified.verdict.decision is Decision.CERTIFIED
-    statement = certificate.verify(certified.certificate, manifest_sha256=certified.plan.manifest_sha256)
+    statement = certificate.verify(certified.certificate, manifest_sha256=certified.plan.manifest_sha256).statement
     assert statement["subject"][0]["name"] == "virtual:reference-a:sim-1/cpython-3.11/cockpit-1.4.0"
     assert statement["predicateType"] == "urn:shipei:virtual-certificate:v1"
     predicate = statement["predicate"]
