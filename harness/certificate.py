@@ -38,7 +38,7 @@ FIELDS = {
     "subject": ("name", "digest"),
     "predicate": (
         *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "inputs", "plan"),
-        *("record", "decision", "decision_rule", "requirements", "not_applicable", "not_decidable"),
+        *("record", "decision", "decision_rule", "requirements", "settings", "not_applicable", "not_decidable"),
     ),
     "rig": ("name", "kind", "uncertainty_ms"),
     "requirement": ("id", "level", "outcome"),
@@ -80,10 +80,20 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             "requirements": [
                 {"id": j.requirement, "level": j.level, "outcome": j.outcome.value} for j in verdict.requirements
             ],
+            "settings": settings_of(plan),
             "not_applicable": [documents.dump(x) for x in plan.not_applicable],
             "not_decidable": [documents.dump(x) for x in plan.not_decidable],
         },
     }
+
+
+def settings_of(plan: Plan) -> list[dict[str, Any]]:
+    """Every setting of the submission that took effect: requirement, parameter, value."""
+    return [
+        {"requirement": p.requirement.id, "parameter": name, "value": value}
+        for p in plan.requirements
+        for name, value in p.settings.items()
+    ]
 
 
 def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path | None) -> Certificate:

@@ -502,6 +502,9 @@ class Requirement:
     needs: Needs = field(default_factory=Needs)
     parameters: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     full: Mapping[str, float] = field(default_factory=dict)  # parameters with full effort
+    settable: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # those that a submission may set, from and to
 
 
 Effort = Literal["ci", "full"]
@@ -520,6 +523,7 @@ class Profile:
     mandatory: tuple[str, ...] = ()
     conditional: tuple[str, ...] = ()  # mandatory where the feature is declared
     recommended: tuple[str, ...] = ()
+    core: tuple[str, ...] = ()  # features that the bare name stands for: less earns a name that says what is left out
     effort: Effort = "ci"
     limit_s: float = 600.0  # wall-clock limit for the run
     ready_s: float = 30.0  # how long a device may take to be ready before the tests give it up
@@ -543,11 +547,12 @@ class Instrument:
 
 @noun
 class PlannedRequirement:
-    """A requirement of the plan: its criterion with every parameter resolved, and the tests that decide it."""
+    """A requirement of the plan: its criterion with every parameter resolved, the tests that decide it, and which parameters are the submission's."""
 
     requirement: Requirement
     level: Literal["mandatory", "recommended"]
     tests: tuple[str, ...]
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
 @noun

@@ -40,6 +40,7 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         raise BadInput(
             f"no requirement of {profile.name} {profile.version} starts with {only!r}{meant(only or '', known)}"
         )
+    left_out = without(given)
     digests = digests_of(given)
     name = hashlib.sha256(rfc8785.dumps({"digests": digests, "only": only})).hexdigest()[:16]
     return Plan(
@@ -47,7 +48,7 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         combination=submission.combination,
         vendor=submission.vendor,
         manifest_sha256=manifest_sha256(submission),
-        profile=f"{profile.name}-{profile.version}",
+        profile=f"{profile.name}-{profile.version}" + (f" without {', '.join(left_out)}" if left_out else ""),
         rig=rig.name,
         rig_kind=rig.kind,
         clock_ms=rig.clock_ms,
@@ -63,6 +64,25 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         instruments=rig.instruments,
         bracketed=rig.golden is not None and rig.golden.bracket,
     )
+
+
+def without(given: Inputs) -> list[str]:
+    """The core features of the profile that are not declared. Raises BadInput where none is, or none of the profile's own domain."""
+    profile, declared = given.profile.profile, given.submitted.submission.features
+    where = given.submitted.document.where(("features",) if declared else ())
+    missing = [feature for feature in profile.core if feature not in declared]
+    if profile.core and len(missing) == len(profile.core):
+        raise BadInput(f"{where}: {profile.name} stands for {', '.join(profile.core)}: none of them is declared")
+    listed = {*profile.mandatory, *profile.conditional, *profile.recommended}
+    own = {
+        requirement.applies.feature
+        for name, one in suite.all_suites().items()
+        for requirement in one.requirements.values()
+        if name in profile.suites and name != "common" and requirement.id in listed and requirement.applies
+    }
+    if own and not own & set(declared):
+        raise BadInput(f"{where}: {profile.name} is about {', '.join(sorted(own))}: none of them is declared")
+    return missing
 
 
 Level = Literal["mandatory", "recommended"]
@@ -94,9 +114,11 @@ def choose(submission: Submission, rig: Rig, profile: Profile, only: str | None,
                     mistakes.append(f"{one} is {level} in {profile.name}, but {lacking}")
             else:
                 tests = tuple(f"{owner.name}/{t}" for t in owner.tests[one])
-                settled = resolved(requirement, submission.features.get(feature, {}), profile.effort)
+                declared = submission.features.get(feature, {})
+                taken = {name: float(value) for name, value in declared.items() if name in requirement.settable}
+                settled = resolved(requirement, taken, profile.effort)
                 kept: Level = "recommended" if level == "recommended" else "mandatory"
-                chosen[0].append(PlannedRequirement(requirement=settled, level=kept, tests=tests))
+                chosen[0].append(PlannedRequirement(requirement=settled, level=kept, tests=tests, settings=taken))
     if mistakes:
         raise BadInput(mistakes)
     return chosen

@@ -17,6 +17,16 @@ from harness.errors import BadInput
 from harness.model import Value
 from harness.paths import DBC
 
+PAIRS = (
+    ("on", "off"),
+    ("true", "false"),
+    ("yes", "no"),
+    ("valid", "invalid"),
+    ("active", "inactive"),
+    ("open", "closed"),
+    ("left", "right"),
+)
+OPPOSITES = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
 LEAF_KEYS = {
     "type",
     "datatype",
@@ -75,7 +85,24 @@ def read_links(document: Document, codec: Codec) -> dict[str, Mapped]:
         mapped = link(document, (*where, kinds[0]), path, leaf[kinds[0]], codec)
         if mapped is not None:
             links[path] = mapped
+            for what in contradictions(mapped, links):
+                document.mistake((*where, kinds[0]), what)
     return links
+
+
+def contradictions(mapped: Mapped, links: Mapping[str, Mapped]) -> Iterator[str]:
+    """What a map says that cannot be meant: one signal for two paths, a word for its opposite."""
+    for other in links.values():
+        if other is not mapped and (other.message, other.signal) == (mapped.message, mapped.signal):
+            yield f"{mapped.signal} is {other.path} already: one signal shows one thing"
+    leaf = mapped.path.rpartition(".")[2].casefold()
+    for label, value in mapped.to_vss.items():
+        word = label.casefold()
+        opposite = OPPOSITES.get(word)
+        turned = leaf.endswith(word) and not leaf.endswith(f"in{word}") and value is False
+        turned = turned or (opposite is not None and leaf.endswith(opposite) and value is True)
+        if turned or (isinstance(value, str) and opposite == value.casefold()):
+            yield f"{label} of {mapped.signal} is {value} in {mapped.path}: its opposite"
 
 
 def leaves(document: Document, node: Any, where: Path_, path: str) -> Iterator[tuple[Path_, str, dict[str, Any]]]:

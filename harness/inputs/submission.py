@@ -1,9 +1,10 @@
 """Load what a vendor handed in, and say everything that is wrong with it at once."""
 
 import hashlib
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +15,10 @@ from harness.documents import Document, meant
 from harness.errors import BadInput
 from harness.inputs import container_archive, declared_diagnostics, declared_flashing
 from harness.inputs.suite import features as known_features
-from harness.model import Artefact, BusInterface, E2e, Interface, Item, Submission, Value
+from harness.model import Artefact, BusInterface, E2e, Interface, Item, Requirement, Submission, Value
 from harness.paths import REGISTRY, sha256
 
+MOST_CYCLES = 20  # of a message that is lost, until a device that supervises it has to show that
 OURS = {record.RIG, record.SUBMISSION}  # in the folder of a record that inputs are kept in
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 BLOCK = 1 << 20
@@ -127,6 +129,9 @@ class Reading:
         document = self.document
         check_registry(document, document.data)
         check_names(document, said)
+        if not PLAIN.fullmatch(said.profile) or said.profile.endswith((".yaml", ".yml")):
+            text = f"{said.profile!r} is no name: a profile is the lab's, by its name; a person names a file with --profile"
+            document.mistake(("profile",), text)
         check_features(document, said)
         for n, artefact in enumerate(said.artefacts if artefacts else ()):
             self.artefact(n, artefact)
@@ -180,6 +185,8 @@ class Reading:
             return
         mistakes, self.maps[name] = vss.check(vss_file, bus.vss, codec)
         document.mistakes.extend(mistakes)
+        for what in wrong_senders(self.maps[name], codec, bus.node):
+            document.mistake((*here, "vss"), f"{bus.vss}: {what}")
         for path in self.maps[name]:
             if path in mapped:
                 document.mistakes.append(f"{bus.vss}:1: {path} is already mapped on bus {mapped[path]}")
@@ -264,16 +271,46 @@ def unregistered(registry: str, name: str) -> Iterator[str]:
 
 def check_features(document: Document, submission: Submission) -> None:
     known = known_features()
+    console = submission.interface.console
+    if "boot" in submission.features and (console is None or not console.boot):
+        document.mistake(("features", "boot"), "boot is shown by its stages: interface.console.boot names none")
     for feature, settings in submission.features.items():
         if feature not in known:
             document.mistake(("features", feature), f"unknown feature {feature!r}{meant(feature, known)}")
             continue
         for key, value in settings.items():
-            where = ("features", feature, key)
-            if key not in known[feature]:
-                document.mistake(where, f"unknown setting {key!r} of {feature}{meant(key, known[feature])}")
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                document.mistake(where, f"{key} should be a number above 0, not {value!r}")
+            for what in wrong_setting(known[feature], feature, key, value):
+                document.mistake(("features", feature, key), what)
+
+
+def wrong_senders(maps: Mapping[str, vss.Mapped], codec: decode.Codec, node: str) -> Iterator[str]:
+    """Of a pair of paths, Request is asked of the device and State is shown by it: not the other way round."""
+    for path, mapped in maps.items():
+        branch, _, role = path.rpartition(".")
+        if not {f"{branch}.Request", f"{branch}.State"} <= maps.keys():
+            continue
+        own = node in codec.messages[mapped.message].senders
+        if role == "Request" and own:
+            yield f"{path} is asked of the device, and {mapped.message} with {mapped.signal} is sent by it"
+        elif role == "State" and not own:
+            yield f"{path} is shown by the device, and {mapped.message} with {mapped.signal} is not sent by {node}"
+
+
+def wrong_setting(requirements: Sequence[Requirement], feature: str, key: str, value: object) -> Iterator[str]:
+    """What is wrong with a setting of a feature: whether a submission may set it at all, and its range in each requirement that it is in."""
+    settable = sorted({name for one in requirements for name in one.settable})
+    if key not in settable:
+        if any(key in one.parameters for one in requirements):
+            yield f"{key} of {feature} is not a submission's to set; settable: {', '.join(settable) or 'nothing'}"
+        else:
+            yield f"unknown setting {key!r} of {feature}{meant(key, settable)}"
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        yield f"{key} should be a number, not {value!r}"
+    else:
+        for one in requirements:
+            low, high = one.settable.get(key, (value, value))
+            if not low <= value <= high:
+                yield f"{key} is {value:g}; {one.id} allows {low:g} to {high:g} ({one.source.document} {one.source.clause})"
 
 
 def inside(document: Document, where: documents.Path_, folder: Path, named: str) -> Path | None:
@@ -312,7 +349,11 @@ def check_against_matrix(document: Document, here: documents.Path_, bus: BusInte
         check_e2e(document, (*here, "e2e", n), rule, codec, bus)
     for n, supervision in enumerate(bus.supervised):
         at: documents.Path_ = (*here, "supervised", n)
-        check_message(document, (*at, "message"), supervision.message, codec)
+        if check_message(document, (*at, "message"), supervision.message, codec):
+            cycle_ms = codec.messages[supervision.message].cycle_time
+            if cycle_ms and supervision.timeout_ms > MOST_CYCLES * cycle_ms:
+                text = f"{supervision.timeout_ms:g} ms are more than {MOST_CYCLES} cycles of {supervision.message} ({cycle_ms} ms): nothing is supervised"
+                document.mistake((*at, "timeout_ms"), text)
         check_signal_value(document, at, supervision.signal, supervision.value, codec)
     check_spoken(document, here, bus, codec)
 

@@ -13,6 +13,8 @@ from harness.errors import BadInput
 from harness.model import Limit, Profile, Requirement
 from harness.paths import PROFILES, SUITES
 
+LAW = ("V", "V-sum", "S", "M")  # tags of figures that a law or a standard has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
@@ -77,6 +79,26 @@ def check(document: documents.Document, n: int, requirement: Requirement) -> Non
             if limit.parameter is not None and limit.parameter not in requirement.parameters:
                 hint = meant(limit.parameter, requirement.parameters)
                 document.mistake(where, f"measure {measure.name}: no parameter {limit.parameter!r}{hint}")
+    check_settable(document, n, requirement)
+
+
+def check_settable(document: documents.Document, n: int, requirement: Requirement) -> None:
+    """What a submission may set has a range with the default in it; a figure of a law or a standard is only made tighter."""
+    for name, (low, high) in requirement.settable.items():
+        where: documents.Path_ = (n, "settable", name)
+        default = requirement.parameters.get(name)
+        if not isinstance(default, int | float):
+            document.mistake(
+                where, f"no single number {name!r} among the parameters{meant(name, requirement.parameters)}"
+            )
+        elif not 0 < low <= default <= high:
+            document.mistake(where, f"{name} is {default:g}: not within {low:g} to {high:g}, or these are not above 0")
+        elif requirement.trust in LAW:
+            most = any(isinstance(m.high, Limit) and m.high.parameter == name for m in requirement.measures)
+            least = any(isinstance(m.low, Limit) and m.low.parameter == name for m in requirement.measures)
+            if (most and high > default) or (least and low < default):
+                text = f"{name} is a figure of {requirement.source.document} ({requirement.trust}): a submission may only make it tighter"
+                document.mistake(where, text)
 
 
 def tests_in(folder: Path, known: Iterable[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -117,13 +139,13 @@ def all_suites(root: Path = SUITES) -> Mapping[str, Suite]:
     return {f.parent.name: load(f.parent) for f in sorted(root.glob("*/requirements.yaml"))}
 
 
-def features() -> dict[str, set[str]]:
-    """Every feature that a submission can declare, with the settings that it may give."""
-    found: dict[str, set[str]] = {}
+def features() -> dict[str, list[Requirement]]:
+    """Every feature that a submission can declare, with the requirements that apply to it."""
+    found: dict[str, list[Requirement]] = {}
     for suite in all_suites().values():
         for requirement in suite.requirements.values():
             if requirement.applies is not None:
-                found.setdefault(requirement.applies.feature, set()).update(requirement.parameters)
+                found.setdefault(requirement.applies.feature, []).append(requirement)
     return found
 
 
@@ -153,6 +175,9 @@ def read_profile(file: Path) -> ProfileFile:
         if name not in suites:
             document.mistake(("suites", n), f"unknown suite {name!r}{meant(name, suites)}")
     known = {i for name in profile.suites if name in suites for i in suites[name].requirements}
+    for n, feature in enumerate(profile.core):
+        if feature not in features():
+            document.mistake(("core", n), f"unknown feature {feature!r}{meant(feature, features())}")
     listed: set[str] = set()
     for level in ("mandatory", "conditional", "recommended"):
         for n, one in enumerate(getattr(profile, level)):
