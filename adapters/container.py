@@ -42,6 +42,7 @@ class Container:
     """
 
     uncertainty_ns = 20_000_000
+    fence = "a container"
 
     def __init__(
         self, client: Any, image: str, settings: dict[str, Any], memory: Memory, arrival: Arrival, evidence: Path

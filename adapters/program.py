@@ -4,18 +4,16 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import termios
 import threading
 import time
 import tty
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
-from pathlib import Path
+from dataclasses import field, replace
 from typing import ClassVar, Protocol
 
-from adapters._process.confine import confined, copied
+from adapters._process.confine import ARTEFACT, Begun, Surroundings, begin, copied
 from adapters._process.subprocesses import kill_group
 from adapters._process.waits import Waits
 from harness.errors import RigError
@@ -32,6 +30,7 @@ class Body(Protocol):
     """What a supply starts and ends: one life of the item at a time."""
 
     arrival: Arrival
+    fence: str  # what keeps it from the lab's things, in words
     uncertainty_ns: int  # of when it started
 
     def start(self, terminal: str) -> int:
@@ -52,10 +51,10 @@ class Process:
 
     uncertainty_ns = 1_000_000
 
-    def __init__(self, artefact: Path, work: Path, environment: Mapping[str, str]) -> None:
-        self.artefact, self.work, self.environment = artefact, work, environment
-        self.arrival = copied(artefact)
-        self.child: subprocess.Popen[bytes] | None = None
+    def __init__(self, around: Surroundings) -> None:
+        self.around, self.fence = around, around.fence
+        self.arrival = copied(around.work / ARTEFACT)
+        self.item: Begun | None = None
         self.waits = Waits()
 
     def stall_ns(self) -> int:
@@ -63,37 +62,29 @@ class Process:
 
     def start(self, terminal: str) -> int:
         source, sink = os.open(terminal, os.O_RDONLY | os.O_NOCTTY), os.open(terminal, os.O_WRONLY | os.O_NOCTTY)
-        time_ns = time.monotonic_ns()
         self.waits.begin()
+        own = replace(self.around, seen=(*self.around.seen, terminal))
         try:
-            with (self.work / "stderr.txt").open("ab") as errors:
-                self.child = subprocess.Popen(
-                    [str(self.artefact)],
-                    stdin=source,
-                    stdout=sink,
-                    stderr=errors,
-                    start_new_session=True,
-                    **confined(self.work, self.environment),
-                )
-        except OSError as error:
-            raise RigError(f"the artefact cannot be started: {error.strerror}") from error
+            with (own.work / "stderr.txt").open("ab") as errors:
+                self.item = begin(own, stdin=source, stdout=sink, stderr=errors, start_new_session=True)
         finally:
             os.close(source)
             os.close(sink)
-        return time_ns
+        return time.monotonic_ns()
 
     def ended(self) -> str | None:
-        if self.child is not None:
-            self.waits.look(self.child.pid)
-        code = self.child.poll() if self.child is not None else None
+        if self.item is None:
+            return None
+        self.waits.look(self.item.pid)
+        code = self.item.child.poll()
         if code is None:
             return None
         return f"the item was killed from outside (signal {-code})" if code in OUTSIDE else ""
 
     def end(self) -> str:
         why = self.ended() or ""
-        kill_group(self.child)
-        self.child = None
+        kill_group(self.item.child if self.item else None)
+        self.item = None
         return why
 
 
@@ -102,6 +93,7 @@ class Supply:
 
     def __init__(self, body: Body) -> None:
         self.body, self.arrival, self.uncertainty_ns = body, body.arrival, body.uncertainty_ns
+        self.fence = body.fence
         self.powered = False
         self.living = False
         self.broken = ""
@@ -248,10 +240,12 @@ class ProgramTarget:
     def open(self, name: str, bench: Bench) -> Iterator[Supply]:
         work = bench.work / "item"
         work.mkdir(parents=True, exist_ok=True)
-        artefact = work / "artefact"
+        artefact = work / ARTEFACT
         shutil.copyfile(bench.item.files["application"], artefact)
         artefact.chmod(0o500)
-        program = Supply(Process(artefact, work, where_buses_are(name, self.on, self.can, bench)))
+        told = where_buses_are(name, self.on, self.can, bench)
+        seen = () if self.can else (told["SHIPEI_HUB"],)
+        program = Supply(Process(Surroundings(work=work, told=told, seen=seen, network=bool(self.can))))
         try:
             yield program
         finally:

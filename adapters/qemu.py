@@ -38,6 +38,7 @@ class Board:
     """One life of the board at a time: a QEMU process. A reset that the image asks for happens inside it."""
 
     uncertainty_ns = 5_000_000
+    fence = "an emulator"
 
     def __init__(self, command: Sequence[str], work: Path, arrival: Arrival, on_slcan: bool) -> None:
         self.command, self.work, self.arrival, self.on_slcan = command, work, arrival, on_slcan

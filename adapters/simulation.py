@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from adapters._process.confine import copied
+from adapters._process.confine import ARTEFACT, Surroundings, copied
 from adapters._process.stepper import Sent, Stepper
 from harness.console import Assembler
 from harness.errors import DeviceError, given
@@ -28,9 +28,10 @@ class World:
 
     uncertainty_ns = 0
 
-    def __init__(self, artefact: Path, work: Path, console_log: Path) -> None:
-        self.artefact, self.work = artefact, work
-        self.arrival = copied(artefact)
+    def __init__(self, work: Path, console_log: Path) -> None:
+        self.work = work
+        self.arrival = copied(work / ARTEFACT)
+        self.fence = Surroundings(work=work, told={}).fence
         self.now_ns = START_NS
         self.buses: list[SimulatedBus] = []
         self.item: Stepper | None = None
@@ -49,7 +50,7 @@ class World:
     def on(self) -> int:
         """Supply on: the item starts its life now."""
         if self.item is None:
-            self.item = Stepper(self.artefact, self.work)
+            self.item = Stepper(self.work)
             self.received.clear()
             self.item_due_ns = self.now_ns
             self.step_item()
@@ -135,10 +136,10 @@ class SimulatedTarget:
     def open(self, name: str, bench: Bench) -> Iterator[World]:
         work = bench.work / "item"
         work.mkdir(parents=True, exist_ok=True)
-        artefact = work / "artefact"
+        artefact = work / ARTEFACT
         shutil.copyfile(bench.item.files["application"], artefact)
         artefact.chmod(0o500)
-        world = World(artefact, work, bench.evidence / CONSOLE)
+        world = World(work, bench.evidence / CONSOLE)
         cpus = share_a_cpu()
         try:
             yield world

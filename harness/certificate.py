@@ -37,7 +37,7 @@ FIELDS = {
     "statement": ("_type", "subject", "predicateType", "predicate"),
     "subject": ("name", "digest"),
     "predicate": (
-        *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "inputs", "plan"),
+        *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "fence", "inputs", "plan"),
         *("record", "decision", "decision_rule", "requirements", "settings", "not_applicable", "not_decidable"),
     ),
     "rig": ("name", "kind", "uncertainty_ms"),
@@ -71,7 +71,8 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             },
             "instruments": [documents.dump(one) for one in plan.instruments],
             "golden_checked": plan.bracketed,
-            "image": [dict(e.context) for e in opened if e.context],
+            "image": [{k: v for k, v in e.context.items() if k != "fence"} for e in opened if e.context],
+            "fence": [e.context["fence"] for e in opened if e.context and "fence" in e.context],
             "inputs": dict(plan.digests),
             "plan": plan.id,
             "record": {"sha256": verdict.record_sha256},
@@ -273,6 +274,8 @@ def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
         if not all(isinstance(one, str) for one in (predicate["profile"], found["subject"][0]["digest"]["sha256"])):
             raise TypeError
         dict(predicate["inputs"])
+        if not all(isinstance(one, str) for one in predicate.get("fence", ())):
+            raise TypeError
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise BadInput(f"{file}: signed, but its statement is not complete") from None
     return cast(dict[str, Any], found)

@@ -21,7 +21,7 @@ from harness.inputs.rig import RigFile
 from harness.inputs.submission import Submitted
 from harness.model import Event, Interface, Plan, PlannedRequirement, Value
 from harness.paths import memory_of_rig
-from harness.ports import Bench, Hosted, Identified, Power, Replayed
+from harness.ports import Bench, Fenced, Hosted, Identified, Power, Replayed
 from harness.record import Recorder
 from harness.vehicle import identity
 from harness.vehicle.diagnostics import DEFAULT, Tester
@@ -89,6 +89,8 @@ def arrival(port: Any) -> dict[str, Value] | None:
         return None
     found: dict[str, Value] = {"image_arrived": port.arrival.how}
     digests = {f"image_sha256:{role}": digest for role, digest in port.arrival.parts.items()}
+    if isinstance(port, Fenced):
+        found["fence"] = port.fence
     return found | (digests or {"image_sha256": port.arrival.sha256})
 
 

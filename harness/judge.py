@@ -35,6 +35,9 @@ def judge(plan: Plan, events: Iterable[Event], *, hears: bool = True) -> Verdict
         closed = closed or event.what == "closed"
         if event.what == "opened" and event.context:
             on_target |= {v for k, v in event.context.items() if k.partition(":")[0] == "image_sha256"}
+            held = str(event.context.get("fence", ""))
+            if plan.fenced and held.startswith("unfenced"):
+                faults.append(f"the profile takes no item that runs {held}")
         if event.requirement is not None:
             by_requirement[event.requirement].append(event)
     if not closed:

@@ -527,6 +527,7 @@ class Profile:
     effort: Effort = "ci"
     limit_s: float = 600.0  # wall-clock limit for the run
     ready_s: float = 30.0  # how long a device may take to be ready before the tests give it up
+    fenced: bool = False  # a run in which nothing kept the item from the lab's things is void
 
 
 @noun
@@ -586,6 +587,7 @@ class Plan:
     signable: bool = True
     instruments: tuple[Instrument, ...] = ()
     bracketed: bool = False  # a golden item is checked before and after
+    fenced: bool = False  # an item that ran unfenced makes the run void
 
 
 # ---------------------------------------------------------------- what comes out

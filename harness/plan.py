@@ -60,6 +60,7 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         effort=profile.effort,
         limit_s=profile.limit_s,
         ready_s=profile.ready_s,
+        fenced=profile.fenced,
         signable=only is None,
         instruments=rig.instruments,
         bracketed=rig.golden is not None and rig.golden.bracket,

@@ -243,6 +243,13 @@ class Identified(Protocol):
     arrival: Arrival
 
 
+@runtime_checkable
+class Fenced(Protocol):
+    """A port that runs the item on the lab's host: what keeps it from the lab's things, in words, or why nothing does (`unfenced: ...`)."""
+
+    fence: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What a recipe is given: the item under test, folders for its own files and for evidence, the ports above it.

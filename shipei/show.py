@@ -233,6 +233,9 @@ def certificate(found: Verified, as_json: bool) -> None:
     out.print(
         f"profile {escape(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {found.evidence}"
     )
+    for one in predicate.get("fence", ()):
+        unfenced = one.startswith("unfenced")
+        out.print(f"[yellow]the item ran {escape(one)}[/]" if unfenced else f"the item ran behind {escape(one)}")
     if found.demo:
         out.print(
             "[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has: it proves nothing about who signed[/]"

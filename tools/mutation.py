@@ -47,6 +47,7 @@ VERDICT_MODULES = tuple(
 )  # what a simulated verdict goes through; tests/unit/test_mutation.py holds it against the imports
 NO_PART = {
     "adapters/_process/confine.py": "keeps a process in bounds",
+    "adapters/_process/fence.py": "keeps a process from the lab's things",
     "harness/certificate.py": "signs what was decided",
     "harness/compare.py": "holds verdicts against each other",
     "harness/processes.py": "ends processes, and who goes first",

@@ -1,18 +1,20 @@
-"""How a submission's artefact is started: own folders, own environment, limits, and death with its parent.
-
-This bounds an artefact; it does not imprison one. Containers (adapters.container) do more.
-"""
+"""How a submission's artefact is started: behind a fence where this host can put one up, with limits, and death with its parent."""
 
 import hashlib
 import os
 import resource
+import select
+import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters._process import fence
+from harness.errors import RigError
 from harness.ports import Arrival
-from harness.processes import die_with_parent
+from harness.processes import children, die_with_parent
 
 LIMITS = {
     resource.RLIMIT_AS: 2_000_000_000,
@@ -20,26 +22,89 @@ LIMITS = {
     resource.RLIMIT_NOFILE: 256,
     resource.RLIMIT_CORE: 0,
 }
+ARTEFACT = "artefact"  # in an item's folder
+FENCED = "namespaces of its own"
+BEGINS_S = 20.0
 
 
-def confined(work: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Arguments for subprocess.Popen: the item sees its own folder and nothing of ours."""
-    home, temporary = work / "home", work / "tmp"
-    home.mkdir(parents=True, exist_ok=True)
-    temporary.mkdir(parents=True, exist_ok=True)
-    return {
-        "cwd": home,
-        "env": {
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What an item has around it: `work`, a folder with its artefact, home and tmp; what it is told in its environment; which files of the host it sees
+    beside (a hub, a terminal); whether it has the host's network (the kernel's CAN).
+    """
+
+    work: Path
+    told: Mapping[str, str]
+    seen: tuple[str, ...] = ()
+    network: bool = False
+
+    @property
+    def fence(self) -> str:
+        """In words: what keeps the item from the lab's things, or why nothing does."""
+        why = fence.lacking(self.network)
+        if why:
+            return f"unfenced: {why}"
+        return f"{FENCED}, but with the host's network" if self.network else FENCED
+
+
+class Begun:
+    """An item that runs; `child` is what we started, `pid` the item itself."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]", fenced: bool) -> None:
+        self.child, self.fenced = child, fenced
+
+    @property
+    def pid(self) -> int:
+        """Behind a fence our child's child keeps the place, and the item is what that started."""
+        found = self.child.pid
+        for _ in range(2 if self.fenced else 0):
+            found = next(iter(children(found)), found)
+        return found
+
+
+def begin(around: Surroundings, **streams: Any) -> Begun:
+    """Start `work`/artefact; when this returns, it starts. Raises RigError when it cannot be started."""
+    for folder in ("home", "tmp"):
+        (around.work / folder).mkdir(parents=True, exist_ok=True)
+    told = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **around.told}
+    try:
+        if not fence.lacking(around.network):
+            return behind_a_fence(around, told, streams)
+        own = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home),
-            "TMPDIR": str(temporary),
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **environment,
-        },
-        "preexec_fn": limit_self,
-        "close_fds": True,
-    }
+            "HOME": str(around.work / "home"),
+            "TMPDIR": str(around.work / "tmp"),
+        }
+        child = subprocess.Popen(
+            [str(around.work / ARTEFACT)],
+            cwd=around.work / "home",
+            env={**own, **told},
+            preexec_fn=limit_self,
+            **streams,
+        )
+    except OSError as error:
+        raise RigError(f"the artefact cannot be started: {error.strerror}") from error
+    return Begun(child, fenced=False)
+
+
+def behind_a_fence(around: Surroundings, told: Mapping[str, str], streams: Mapping[str, Any]) -> Begun:
+    reads, writes = os.pipe()
+    try:
+        child = subprocess.Popen(
+            fence.command(around.work, writes, around.seen, network=around.network), env=fence.environment(told),
+            pass_fds=(writes,), preexec_fn=limit_self, **streams,
+        )  # fmt: skip
+        os.close(writes)
+        writes = -1
+        if not (select.select([reads], [], [], BEGINS_S)[0] and os.read(reads, 1)):
+            child.kill()
+            child.wait()
+            raise RigError("the artefact cannot be started: its fence was not put up; see stderr.txt")
+    finally:
+        os.close(reads)
+        if writes >= 0:
+            os.close(writes)
+    return Begun(child, fenced=True)
 
 
 def copied(artefact: Path) -> Arrival:

@@ -6,14 +6,13 @@ Nothing of it is imported, and whatever it does on the pipe is bounded: sizes, c
 import signal
 import socket
 import struct
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from adapters._process.confine import confined
+from adapters._process.confine import Surroundings, begin
 from harness.errors import DeviceError, RigError
 
 TIMEVAL = struct.Struct("@ll")
@@ -27,18 +26,14 @@ Sent = tuple[int, int, int, int, bytes]  # time_ns, bus number, id, flags, data
 
 
 class Stepper:
-    """One life of the item, from power-on to power-off."""
+    """One life of the item, `work`/artefact, from power-on to power-off."""
 
-    def __init__(self, artefact: Path, work: Path) -> None:
+    def __init__(self, work: Path) -> None:
         self.line, theirs = socket.socketpair()  # and not pipes: the kernel can limit how long a read waits
         with theirs, (work / "stderr.txt").open("ab") as errors:
-            self.child = subprocess.Popen(
-                [str(artefact)],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=errors,
-                **confined(work, {"SHIPEI_STEPPER": "1"}),
-            )
+            own = Surroundings(work=work, told={"SHIPEI_STEPPER": "1"})
+            self.item = begin(own, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors)
+            self.child = self.item.child
         self.be_patient(START_S)
 
     def be_patient(self, seconds: float) -> None:
@@ -99,14 +94,14 @@ class Stepper:
     def scheduled(self) -> tuple[int, int]:
         """How long the item's threads have run, and have waited for a CPU, in ns; nothing where the kernel does not say."""
         ran_ns = waited_ns = 0
-        for thread in Path(f"/proc/{self.child.pid}/task").glob("*/schedstat"):
+        for thread in Path(f"/proc/{self.item.pid}/task").glob("*/schedstat"):
             with suppress(OSError, ValueError):  # it may end meanwhile
                 ran, waited, _ = thread.read_text(encoding="ascii").split()
                 ran_ns, waited_ns = ran_ns + int(ran), waited_ns + int(waited)
         return ran_ns, waited_ns
 
     def ended(self) -> DeviceError | RigError:
-        """Why the pipe closed: an exit is the item's, a SIGKILL from outside is not."""
+        """Why the pipe closed: an exit is the item's, and behind a fence so is every end; a SIGKILL from outside is not."""
         code = self.child.wait(timeout=5)
         if code in (-signal.SIGKILL, -signal.SIGTERM):
             return RigError(f"the item was killed from outside (signal {-code})")

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ class Ecu:
 
     def __init__(self, artefact: Path, work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
-        self.stepper, self.now = Stepper(artefact, work), 0
+        shutil.copy(artefact, work / "artefact")
+        self.stepper, self.now = Stepper(work), 0
         self.frames, self.lines = [], []
         self.run(1)
 

@@ -137,6 +137,8 @@ def test_a_hardware_certificate_by_the_demo_key_is_not_believed(file):
         lambda s: {**s, "predicate": {**s["predicate"], "evidence": "hardware rig"}},
         lambda s: {**s, "predicate": {**s["predicate"], "rig": {**s["predicate"]["rig"], "kind": "bench"}}},
         lambda s: {**s, "predicate": {**s["predicate"], "inputs": 7}},
+        lambda s: {**s, "predicate": {**s["predicate"], "fence": [7]}},
+        lambda s: {**s, "predicate": {**s["predicate"], "fence": 7}},
         lambda s: {**s, "predicate": {**s["predicate"], "requirements": "pass"}},
         lambda s: {**s, "subject": [{**s["subject"][0], "name": "reference-a:sim-1"}]},
         lambda s: {**s, "subject": [{**s["subject"][0], "digest": []}]},

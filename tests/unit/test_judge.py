@@ -1,5 +1,7 @@
 """The judge: what a requirement comes to, from the events of its test."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.judge import judge
@@ -99,3 +101,21 @@ def test_a_measurement_that_is_missing_is_the_suites_error_and_a_test_that_never
     found = judge(plan(CHANGED), begun)
     assert found.requirements[0].outcome is Outcome.MISS
     assert found.decision is Decision.VOID
+
+
+@pytest.mark.parametrize(
+    ("fenced", "held", "decision"),
+    [
+        (True, "unfenced: no namespaces", Decision.VOID),
+        (False, "unfenced: no namespaces", Decision.CERTIFIED),
+        (True, "namespaces of its own", Decision.CERTIFIED),
+    ],
+)
+def test_a_profile_may_take_no_item_that_runs_unfenced(fenced, held, decision):
+    opened = replace(OPENED, context={**OPENED.context, "fence": held})
+    run = [opened, Event(what="started", **TEST), measured(0), Event(what="ended", **TEST), Event(what="closed")]
+    found = judge(replace(plan(CHANGED), fenced=fenced), run)
+    assert found.decision is decision
+    assert any("takes no item that runs unfenced: no namespaces" in fault for fault in found.faults) is (
+        decision is Decision.VOID
+    )

@@ -1,7 +1,10 @@
 """The simulated bus: durations from bits, arbitration, faults by seed, and the artefact behind the stepper."""
 
+import json
 import os
 import signal
+import socket
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from adapters._process import fence
 from adapters._process.stepper import Stepper
 from adapters.can_python import OwnedBus, SteadyReader
 from adapters.can_simulated import SimulatedCan
@@ -17,7 +21,9 @@ from harness.can import trace
 from harness.can.frames import bit_counts, duration_ns
 from harness.errors import DeviceError, RigError
 from harness.inputs import submission
+from harness.paths import ROOT, state_folder
 from harness.ports import BRS, ERROR, EXT, FD, TX, Bench, Cycle, Frame
+from harness.signing import seals
 from rigs.ecus import build
 
 MS = 1_000_000
@@ -151,7 +157,7 @@ def test_the_device_boots_and_sends(opened):
 
 
 def script(tmp_path, text) -> Path:
-    file = tmp_path / "artefact.py"
+    file = tmp_path / "artefact"
     file.write_text("#!/usr/bin/env python3\nimport sys, struct, time\n" + text)
     file.chmod(0o755)
     return file
@@ -184,13 +190,99 @@ READ = "n = struct.unpack('<I', sys.stdin.buffer.read(4))[0]; sys.stdin.buffer.r
             DeviceError,
             "it hangs|are allowed",
         ),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", RigError, "killed from outside"),
     ],
 )
 def test_an_item_that_breaks_the_protocol_is_named(opened, tmp_path, behaviour, fault, said):
     _, power, _ = opened(artefact=script(tmp_path, behaviour))
     with pytest.raises(fault, match=said):
         power.on()
+
+
+SUICIDE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_an_item_that_kills_itself_behind_a_fence_ended_by_itself(opened, tmp_path):
+    if why := fence.lacking():
+        pytest.skip(why)
+    _, power, _ = opened(artefact=script(tmp_path, SUICIDE))
+    with pytest.raises(DeviceError, match="ended by itself with code 137"):
+        power.on()
+
+
+def test_an_item_that_kills_itself_without_a_fence_may_have_been_killed_by_anybody(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(fence, "lacking", lambda network=False: "none here")
+    _, power, _ = opened(artefact=script(tmp_path, SUICIDE))
+    assert power.fence == "unfenced: none here"
+    with pytest.raises(RigError, match="killed from outside"):
+        power.on()
+
+
+LOOKS = """
+import json, os
+seen = {}
+for place in PLACES:
+    try:
+        seen[place] = sorted(os.listdir(place)) if os.path.isdir(place) else "there" if os.path.exists(place) else "not there"
+    except OSError as error:
+        seen[place] = error.strerror
+wrote = {}
+for place in ("/usr/x", "/etc/x", "/x", os.path.expanduser("~/x"), "/tmp/x", "/dev/shm/x", sys.argv[0]):
+    try:
+        open(place, "a").close(); wrote[place] = True
+    except OSError:
+        wrote[place] = False
+import socket
+try:
+    socket.create_connection(("127.0.0.1", PORT), 1); network = True
+except OSError:
+    network = False
+status = open("/proc/self/status").read()
+others = [p for p in os.listdir("/proc") if p.isdigit()]
+text = json.dumps({"seen": seen, "wrote": wrote, "network": network, "capabilities": status.split("CapEff:")[1].split()[0],
+    "privileges": status.split("NoNewPrivs:")[1].split()[0], "processes": len(others), "environment": sorted(os.environ)})
+open(os.path.expanduser("~/seen.json"), "w").write(text)
+"""
+
+
+def test_behind_the_fence_there_is_nothing_of_the_labs(opened, tmp_path, monkeypatch):
+    """Its keys, its records, its checkout, its home, its processes, its network: a program looks for all of them."""
+    if why := fence.lacking():
+        pytest.skip(why)
+    secret = state_folder("seals") / "all-virtual-rigs.pem"
+    seals.key_of(seals.VIRTUAL_RIGS)
+    monkeypatch.setenv("SHIPEI_LAB_TOKEN", "secret")
+    places = [
+        str(p)
+        for p in (
+            secret,
+            secret.parent,
+            ROOT,
+            ROOT / "harness",
+            tmp_path,
+            Path.home() / ".ssh",
+            "/etc/shadow",
+            "/var",
+            "/home",
+        )
+    ]
+    with socket.socket(socket.AF_UNIX) as lab:
+        lab.bind(str(tmp_path / "lab.sock"))
+        text = LOOKS.replace("PLACES", repr(places)).replace("PORT", "9")
+        _, power, _ = opened(artefact=script(tmp_path, text))
+        with pytest.raises(DeviceError, match="ended by itself with code 0"):
+            power.on()
+    found = json.loads(next(tmp_path.rglob("home/seen.json")).read_text())
+    own = Path(sys.prefix)
+    ours = [own.relative_to(ROOT).parts[0]] if own.is_relative_to(ROOT) else "not there"
+    assert found["seen"].pop(str(ROOT)) == ours  # this Python's own folder, where it lies in the checkout
+    assert {k: v for k, v in found["seen"].items() if v != "not there"} == {"/home": ["item"]}
+    assert found["wrote"] == {
+        **dict.fromkeys(("/usr/x", "/etc/x", "/x", "/item/artefact"), False),
+        **dict.fromkeys(("/home/item/x", "/tmp/x", "/dev/shm/x"), True),
+    }
+    assert (found["network"], found["capabilities"].strip("0"), found["privileges"]) == (False, "", "1")
+    assert found["processes"] == 2  # what keeps the place, and itself
+    assert "SHIPEI_LAB_TOKEN" not in found["environment"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +308,7 @@ def test_a_silent_item_is_the_labs_only_if_it_waits_for_a_cpu(
 
 def test_what_a_kernel_says_of_a_cpu_is_of_every_thread(tmp_path):
     busy = "import threading; threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start(); time.sleep(60)"
-    item = Stepper(script(tmp_path, busy), tmp_path)
+    item = Stepper(script(tmp_path, busy).parent)
     try:
         deadline = time.monotonic() + 60
         while item.scheduled()[0] < 200 * MS:  # far more than an interpreter's start: the thread ran
