@@ -21,6 +21,7 @@ PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG = 36, 1
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 WAIT_S = 5.0
 ENABLED = Path("/proc/sys/kernel/sched_autogroup_enabled")
+OF_A_SHELL = ("PYTEST_", "PYTHON")  # of names of variables that change a Python and its pytest
 BEFORE, EQUAL, BEHIND, LAST = -10, 0, 10, 19
 
 
@@ -34,9 +35,10 @@ def die_with_parent() -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return our environment for a Python of our own: it finds our modules wherever it starts."""
+    """Return our environment for a Python of our own: it finds our modules wherever it starts, and nothing in the shell changes how it runs or which plugins it loads."""
     root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OF_A_SHELL)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
 
 
 def take_lock(file: IO[Any] | int, *, shared: bool = False) -> bool:

@@ -109,6 +109,18 @@ def name_of(item: pytest.Item) -> str:
     return f"{item.path.parent.name}/{item.path.name}::{item.name}"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What takes part in the judging pytest stands in the record: its plugins, and where its modules come from."""
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        plugins = [
+            name for name, one in session.config.pluginmanager.list_name_plugin() if one and not name.isdecimal()
+        ]
+        told = {"python": sys.version.split()[0], "plugins": sorted(plugins), "path": sys.path}
+        record.write_json(run.record_folder / record.LOADED, told)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     run = session.config.stash.get(RUN, None)
     if run is not None:

@@ -13,6 +13,7 @@ from harness.paths import sha256
 EVENTS, PLAN, DIGESTS, INPUTS = "events.jsonl", "plan.json", "manifest.json", "inputs"
 SEAL = "seal.json"  # of the list of digests, by this installation (harness.signing.seals)
 CONSOLE, LOG = "console.jsonl", "pytest.log"
+LOADED = "loaded.json"  # plugins and paths of the Python that ran the tests
 SUBMISSION, RIG = "submission.yaml", "rig.yaml"  # in INPUTS
 BEFORE, AFTER = "golden-before", "golden-after"  # records of their own, inside a bracketed one
 MAX_EVENTS = 2_000_000

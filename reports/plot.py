@@ -1,7 +1,8 @@
 """The signals of one test on one time axis, as SVG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reports.evidence import MOST_SIGNALS, Track
@@ -38,14 +39,25 @@ def signals_figure(chosen: Sequence[Track], title: str, axis_label: str) -> "Fig
 
 def as_svg(figure: "Figure") -> str:
     """A figure's SVG, the same text for the same figure."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
     figure.set_canvas(FigureCanvasSVG(figure))
-    with rc_context({"svg.hashsalt": "shipei"}):
+    with as_written(figure):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+@contextmanager
+def as_written(figure: "Figure") -> Iterator[None]:
+    """What others wrote is drawn as it stands: between two dollar signs there is no formula that may be none."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with rc_context({"svg.hashsalt": "shipei", "text.parse_math": False}):
+        yield
 
 
 def as_png(figure: "Figure") -> bytes:
@@ -54,7 +66,8 @@ def as_png(figure: "Figure") -> bytes:
 
     buffer = io.BytesIO()
     figure.set_canvas(FigureCanvasAgg(figure))
-    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    with as_written(figure):
+        figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None}, pil_kwargs={"optimize": True})
     return buffer.getvalue()
 
 

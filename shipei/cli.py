@@ -297,8 +297,10 @@ def report_command(
     as_json: Json = False,
 ) -> int:
     """Build the report of a run from its record: Allure, JUnit, a page for every requirement; or a test report as PDF."""
-    show.plain({"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json, key), as_json)
-    return 0
+    record.load_plan(run / verdicts.RECORD)
+    links = {"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json, key)
+    show.plain(links, as_json)
+    return 3 if any(name in links for name in ("junit_missing", "page_missing")) else 0
 
 
 @command(app, "export")

@@ -280,14 +280,30 @@ def rig(found: Found, as_json: bool) -> None:
 
 
 def views(run: Path, report: bool, as_json: bool, key: Path | None = None) -> dict[str, Any]:
-    """Build what people look at from a run; a report that cannot be built is said and changes nothing else. `key`: the lab's."""
-    links: dict[str, Any] = {"junit": junit.write(run), "page": pages.write(run, key), **compare.told(run)}
-    if report:
+    """Build what people look at from a run; what cannot be built is said and changes nothing else. `key`: the lab's."""
+    links: dict[str, Any] = dict(compare.told(run))
+
+    def missing(name: str, why: str) -> None:
+        sys.stderr.write(printable(f"shipei: the {name} is missing: {why}") + "\n")
+        links[f"{name}_missing"] = why
+
+    def allure_report() -> Path | None:
         built = allure.write(run)
-        links["report"] = built.index
         if built.problem:
-            sys.stderr.write(f"shipei: the Allure report is missing: {built.problem}\n")
-            links["report_missing"] = built.problem
+            missing("report", built.problem)
+        return built.index
+
+    builders: dict[str, Callable[[], Path | None]] = {
+        "junit": lambda: junit.write(run),
+        "page": lambda: pages.write(run, key),
+    }
+    for name, build in (builders | ({"report": allure_report} if report else {})).items():
+        try:
+            links[name] = build()
+        except (
+            Exception
+        ) as error:  # a verdict is decided, and whatever a text of somebody's does to a picture is none of its business
+            missing(name, f"{type(error).__name__}: {error}")
     return links
 
 

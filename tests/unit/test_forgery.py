@@ -12,7 +12,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 from typer.testing import CliRunner
 
-from harness import certificate, certify, documents, record, rejudge, verdicts
+from harness import certificate, certify, documents, processes, record, rejudge, verdicts
 from harness import plan as plans
 from harness.errors import BadInput
 from harness.inputs import submission as submissions
@@ -22,7 +22,8 @@ from harness.model import Decision, Outcome
 from harness.paths import RIGS, state_folder
 from harness.run import run
 from harness.signing import keys, seals
-from reports import badge, matrix
+from reports import badge, matrix, plot
+from reports.evidence import Track
 from rigs.ecus import build
 from shipei.cli import app
 
@@ -195,6 +196,25 @@ def test_a_sealed_run_is_signed_once_more_the_same(made, tmp_path):
     assert documents.dump(record.load_plan(folder / "record"))["signable"]
 
 
+def test_nothing_of_a_shell_reaches_the_pytest_that_judges_and_what_was_loaded_is_recorded(made, monkeypatch):
+    told = json.loads((made["certified"] / "record" / record.LOADED).read_text())
+    assert {"harness.pytest_plugin", "harness.fixtures"} <= set(told["plugins"])
+    assert not [name for name in told["plugins"] if name in ("xdist", "randomly", "timeout", "hypothesispytest")]
+    shell = {
+        "PYTEST_PLUGINS": "evil",
+        "PYTEST_ADDOPTS": "-p evil",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONWARNINGS": "error",
+        "PYTHONSTARTUP": "/x",
+    }
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", "/lab/adapters")
+    found = processes.environment()
+    assert not shell.keys() & found.keys()
+    assert found["PYTHONPATH"].endswith(":/lab/adapters")  # where a lab's own adapters lie
+
+
 @pytest.mark.parametrize("name", ["rig.yaml", "./RIG.yaml", "submission.yaml", "rig.yaml/matrix.dbc"])
 def test_a_matrix_called_like_a_file_of_the_record_is_refused_when_it_is_read(made, tmp_path, name):
     folder = Path(shutil.copytree(made["submission"], tmp_path / "s"))
@@ -290,3 +310,29 @@ def test_copies_and_broken_folders_are_left_out_by_name_and_end_nothing(runs):
     assert "somebody-else/1" in said
     shown = matrix.write(runs.parent)[1]["html"].read_text()
     assert all(name in shown for name in said)
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def test_a_report_that_fails_is_said_and_never_changes_the_verdicts_exit_code(made, tmp_path, monkeypatch):
+    def fail(*given):
+        raise ValueError("bad \x1b[2J formula")
+
+    monkeypatch.setattr("reports.pages.write", fail)
+    monkeypatch.setattr("reports.allure.write", fail)
+    how = ("--runs", tmp_path, "--no-report", "--profile", made["profile"])
+    done = CliRunner().invoke(app, ["certify", str(made["submission"]), *map(str, how)])
+    assert done.exit_code == 0, done.stderr
+    assert "the page is missing: ValueError: bad \ufffd[2J formula" in done.stderr
+    (run,) = (tmp_path).glob("*/1")
+    assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 3
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["$\\frac{$", "$x_$", "a $ b $ c", "$$"])
+def test_what_a_vendor_calls_a_signal_is_no_formula(text):
+    track = Track(name=text, sent_by_bench=True, time_s=[0.0, 1.0], values=[text, f"{text}{text}"])
+    figure = plot.signals_figure([track], text, text)
+    assert plot.as_svg(figure).startswith("<?xml")
+    assert plot.as_png(figure)
