@@ -8,6 +8,8 @@ import difflib
 import functools
 import hashlib
 import json
+import os
+import stat
 import types
 import typing
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import BadInput
+from harness.errors import MOST_MISTAKES, BadInput
 
 T = TypeVar("T")
 MAX_BYTES = 4_000_000
@@ -47,6 +49,11 @@ class Document:
 
     def mistake(self, path: Path_, what: str) -> None:
         self.mistakes.append(f"{self.where(path)}: {what}")
+
+    @property
+    def hopeless(self) -> bool:
+        """So many mistakes that nobody reads more of them: what looks for more may stop."""
+        return len(self.mistakes) > MOST_MISTAKES
 
     def part(self, path: Path_, data: Any) -> "Document":
         """What stands at a path as a document of its own; its mistakes are this one's."""
@@ -111,7 +118,11 @@ def read(file: Path, *, name: str | None = None) -> Document:
     """Read a YAML or JSON file; raise BadInput when it cannot be read at all."""
     shown = name or str(file)
     try:
-        with file.open("rb") as stream:
+        with os.fdopen(
+            os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as stream:  # a pipe is not waited for
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise BadInput(f"{shown}: is no regular file")
             raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise BadInput(f"{shown}:1: larger than {MAX_BYTES} bytes")

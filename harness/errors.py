@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 MOST_SHOWN = 200  # characters
+MOST_MISTAKES = 100  # that are told at once; then how many more there are
 T = TypeVar("T")
 
 

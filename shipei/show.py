@@ -28,7 +28,7 @@ from harness.certificate import Verified
 from harness.commissioning.check import Found
 from harness.commissioning.discover import Device
 from harness.documents import meant
-from harness.errors import BadInput, printable
+from harness.errors import MOST_MISTAKES, BadInput, printable
 from harness.judge import words
 from harness.model import Decision, Outcome, Plan, Verdict
 from reports import allure, junit, pages, pdf
@@ -68,6 +68,8 @@ def as_data(data: Any) -> None:
 
 def problem(kind: str, messages: list[str], as_json: bool) -> None:
     """Tell people what went wrong, on standard error; and machines, on standard output."""
+    if len(messages) > MOST_MISTAKES:
+        messages = [*messages[:MOST_MISTAKES], f"and {len(messages) - MOST_MISTAKES} more, or that many at least"]
     if as_json:
         as_data({"error": kind, "messages": messages})
     title = {"input": f"{len(messages)} mistake{'s' * (len(messages) != 1)} in the input", "rig": "the rig failed"}.get(

@@ -74,6 +74,8 @@ def read_links(document: Document, codec: Codec) -> dict[str, Mapped]:
     """Every mapped path; mistakes are added to the document."""
     links: dict[str, Mapped] = {}
     for where, path, leaf in leaves(document, document.data, (), ""):
+        if document.hopeless:
+            break
         if path not in catalogue():
             document.mistake(where, f"unknown VSS path {path}{meant(path, catalogue())}")
         for key in set(leaf) - LEAF_KEYS:

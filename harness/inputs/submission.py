@@ -71,6 +71,8 @@ def read(given: Path, *, artefacts: bool = True, into: Path | None = None) -> Su
     `artefacts` is false. `into` is a new folder for a private copy of each file; what is checked is then the copy.
     """
     file = locate(given)
+    if not file.resolve().is_relative_to(file.parent.resolve()):
+        raise BadInput(f"{file}: is a link that leads outside the submission's folder")
     document = documents.read(file)
     loaded = documents.load(Submission, document)
     reading = Reading(document, file.parent, into)

@@ -228,6 +228,37 @@ def test_a_matrix_called_like_a_file_of_the_record_is_refused_when_it_is_read(ma
         submissions.read(folder)
 
 
+@pytest.mark.parametrize("which", ["submission.yaml", "cockpit-a.dbc", "cockpit-a.vss_dbc.json", "cockpit-1.4.0.pyz"])
+def test_a_pipe_in_a_submission_is_not_waited_for(made, tmp_path, which):
+    folder = Path(shutil.copytree(made["submission"], tmp_path / "s"))
+    (folder / which).unlink()
+    os.mkfifo(folder / which)
+    with pytest.raises(BadInput, match="is no regular file|no such file"):
+        submissions.read(folder)
+
+
+def test_a_link_does_not_tell_what_stands_in_a_file_of_the_labs(made, tmp_path):
+    folder = Path(shutil.copytree(made["submission"], tmp_path / "s"))
+    (tmp_path / "secret").write_text("password: [hunter2")
+    (folder / "submission.yaml").unlink()
+    (folder / "submission.yaml").symlink_to(tmp_path / "secret")
+    with pytest.raises(BadInput, match="is a link that leads outside") as caught:
+        submissions.read(folder)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_thousands_of_mistakes_cost_no_time_and_fill_no_screen(made, tmp_path):
+    folder = Path(shutil.copytree(made["submission"], tmp_path / "s"))
+    many = {f"Speeed{n}": {"type": "sensor", "datatype": "float", "dbc2vss": {"signal": "x"}} for n in range(6_000)}
+    (folder / "cockpit-a.vss_dbc.json").write_text(
+        json.dumps({"Vehicle": {"type": "branch", "children": many}}, indent=0)
+    )
+    done = CliRunner().invoke(app, ["submission", "check", str(folder)])
+    assert done.exit_code == 2
+    assert "more, or that many at least" in done.stderr
+    assert len(done.stderr.splitlines()) < 110
+
+
 # ---------------------------------------------------------------- what is published
 
 
