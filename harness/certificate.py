@@ -32,13 +32,14 @@ PREDICATE = "urn:shipei:certificate:v1"
 VIRTUAL_PREDICATE = "urn:shipei:virtual-certificate:v1"
 DEMO_SENTENCE = b"shipei demo key: everyone has it, it vouches for nobody"
 VIRTUAL = ("simulated", "virtual")
+MOST_NAMED = 20  # of what is not looked at; all of it is counted, and stands in the plan
 MAX_BYTES = 4_000_000
 FIELDS = {
     "statement": ("_type", "subject", "predicateType", "predicate"),
     "subject": ("name", "digest"),
     "predicate": (
         *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "fence", "inputs", "plan"),
-        *("record", "decision", "decision_rule", "requirements", "settings", "not_applicable", "not_decidable"),
+        *("record", "decision", "decision_rule", "requirements", "settings", "unchecked", "not_applicable", "not_decidable"),
     ),
     "rig": ("name", "kind", "uncertainty_ms"),
     "requirement": ("id", "level", "outcome"),
@@ -82,6 +83,9 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
                 {"id": j.requirement, "level": j.level, "outcome": j.outcome.value} for j in verdict.requirements
             ],
             "settings": settings_of(plan),
+            "unchecked": {
+                what: {"count": len(names), "names": list(names[:MOST_NAMED])} for what, names in plan.unchecked.items()
+            },
             "not_applicable": [documents.dump(x) for x in plan.not_applicable],
             "not_decidable": [documents.dump(x) for x in plan.not_decidable],
         },

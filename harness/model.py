@@ -588,6 +588,9 @@ class Plan:
     instruments: tuple[Instrument, ...] = ()
     bracketed: bool = False  # a golden item is checked before and after
     fenced: bool = False  # an item that ran unfenced makes the run void
+    unchecked: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # what is declared and cannot be looked at, and why
 
 
 # ---------------------------------------------------------------- what comes out

@@ -10,7 +10,7 @@ import rfc8785
 from harness import documents
 from harness.documents import meant
 from harness.errors import BadInput
-from harness.inputs import suite
+from harness.inputs import suite, unchecked
 from harness.inputs.inputs import Inputs
 from harness.model import (
     Effort,
@@ -61,6 +61,7 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         limit_s=profile.limit_s,
         ready_s=profile.ready_s,
         fenced=profile.fenced,
+        unchecked=unchecked.of(given.submitted),
         signable=only is None,
         instruments=rig.instruments,
         bracketed=rig.golden is not None and rig.golden.bracket,

@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 
 from harness.can.trace import show
+from harness.certificate import MOST_NAMED
 from harness.judge import words
 from harness.model import Decision, Judged, Measured, Outcome
 from reports import boot, drives, exchange, standing
@@ -82,6 +83,10 @@ def overview(evidence: Evidence, stands: Standing) -> str:
         + "".join(
             f"<p>未测 not tested: {escape(x.id)}: {escape(x.reason)}</p>"
             for x in (*plan.not_applicable, *plan.not_decidable)
+        )
+        + "".join(
+            f"<p>未核查 not looked at: {len(names)} × {escape(what)}: {escape(', '.join(names[:MOST_NAMED]))}</p>"
+            for what, names in plan.unchecked.items()
         )
         + "<p>结果仅与被测样品有关。 The results relate only to the items tested.</p>"
     )

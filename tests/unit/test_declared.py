@@ -246,3 +246,55 @@ def test_a_boot_without_a_stage_is_a_mistake(folder):
 
 def test_the_schema_says_what_is_settable():
     assert "settable" in json.dumps(documents.schema(Requirement))
+
+
+# ---------------------------------------------------------------- what nobody looks at
+
+
+def without_identification(folder):
+    file = folder / "submission.yaml"
+    said = yaml.safe_load(file.read_text())
+    said["interface"]["diagnostics"].pop("identification")
+    file.write_text(yaml.safe_dump(said))
+
+
+def in_file(name, *pairs):
+    def change(folder):
+        text = (folder / name).read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        (folder / name).write_text(text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "which"),
+    [
+        (without_identification, "version that nothing reads back", "cockpit-1.4.0"),
+        (
+            in_file("submission.yaml", ("        - {message: GearState, profile: P01, data_id: 0x0110}\n", "")),
+            "input with a checksum that no e2e entry lists",
+            "body.GearState",
+        ),
+        (
+            in_file("cockpit-a.dbc", ('BA_ "GenMsgCycleTime" BO_ 512 50;\n', "")),
+            "message without a cycle or an event",
+            "body.ClusterStatus",
+        ),
+    ],
+)
+def test_what_no_requirement_can_look_at_is_counted_and_named(folder, change, what, which):
+    assert which not in plan.make(inputs.load(folder, RIGS / "sim.yaml")).unchecked.get(what, ())
+    change(folder)
+    found = plan.make(inputs.load(folder, RIGS / "sim.yaml"))
+    assert which in found.unchecked[what]
+
+
+def test_a_signal_without_a_range_or_a_table_is_named(folder):
+    text = (folder / "cockpit-a.dbc").read_text()
+    line = next(one for one in text.splitlines() if one.startswith(" SG_ ShownSpeed ") or " SG_ DisplayedSpeed " in one)
+    (folder / "cockpit-a.dbc").write_text(text.replace(line, re.sub(r"\[[^]]*\]", "[0|0]", line)))
+    found = plan.make(inputs.load(folder, RIGS / "sim.yaml"))
+    assert any(one.endswith(line.split()[1]) for one in found.unchecked["signal without a range or a value table"])
