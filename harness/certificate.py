@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from harness import documents
 from harness.errors import BadInput, shown
-from harness.model import Certificate, Decision, Event, Outcome, Plan, Verdict
+from harness.model import Certificate, Decision, Event, Judged, Measured, Outcome, Plan, Requirement, Verdict
 from harness.record import write_json
 from harness.signing import keys
 
@@ -42,7 +43,7 @@ FIELDS = {
         *("record", "decision", "decision_rule", "requirements", "settings", "unchecked", "not_applicable", "not_decidable"),
     ),
     "rig": ("name", "kind", "uncertainty_ms"),
-    "requirement": ("id", "level", "outcome"),
+    "requirement": ("id", "level", "outcome", "source", "trust", "measures"),
 }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def demo_key() -> Ed25519PrivateKey:
 def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str, Any]:
     """The in-toto statement about a certified combination. `opened` is what each port said when it opened."""
     virtual = plan.rig_kind in VIRTUAL
+    of_plan = {p.requirement.id: p.requirement for p in plan.requirements}
     name = f"{'virtual:' if virtual else ''}{plan.vendor}:{plan.combination}"
     return {
         "_type": STATEMENT,
@@ -79,9 +81,7 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             "record": {"sha256": verdict.record_sha256},
             "decision": verdict.decision.value,
             "decision_rule": "a value within the rig's uncertainty of a limit is inconclusive",
-            "requirements": [
-                {"id": j.requirement, "level": j.level, "outcome": j.outcome.value} for j in verdict.requirements
-            ],
+            "requirements": [required(j, of_plan[j.requirement]) for j in verdict.requirements],
             "settings": settings_of(plan),
             "unchecked": {
                 what: {"count": len(names), "names": list(names[:MOST_NAMED])} for what, names in plan.unchecked.items()
@@ -90,6 +90,41 @@ def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str
             "not_decidable": [documents.dump(x) for x in plan.not_decidable],
         },
     }
+
+
+def required(judged: Judged, requirement: Requirement) -> dict[str, Any]:
+    """A requirement as it was decided: its source, and of each quantity the limits, the worst value with its uncertainty, and how many there were."""
+    source = {"document": requirement.source.document, "clause": requirement.source.clause}
+    by_name: dict[str, list[Measured]] = {}
+    for one in judged.measured:
+        by_name.setdefault(one.name, []).append(one)
+    worst = {name: min(found, key=room) for name, found in by_name.items()}
+    return {
+        "id": judged.requirement,
+        "level": judged.level,
+        "outcome": judged.outcome.value,
+        "source": source,
+        "trust": requirement.trust,
+        "measures": [
+            {
+                "name": name,
+                "unit": one.unit,
+                "low": one.low,
+                "high": one.high,
+                "worst": one.value,
+                "uncertainty": one.uncertainty,
+                "count": len(by_name[name]),
+            }
+            for name, one in worst.items()
+        ],
+    }
+
+
+def room(measured: Measured) -> float:
+    """How far a value is from the nearer of its limits; negative outside."""
+    distances = [measured.high - measured.value] if measured.high is not None else []
+    distances += [measured.value - measured.low] if measured.low is not None else []
+    return min(distances, default=math.inf)
 
 
 def settings_of(plan: Plan) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 A record whose seal is not this installation's may be judged again from its evidence by anyone, and is never signed. The keys lie beside what is remembered of
 rigs, in XDG_STATE_HOME/shipei/seals, readable by their owner alone: one for all virtual rigs, one for each bench. Where a lab signs on another machine than
-it tests on, the public half of a bench's key, as OWNER-ANYTHING.pub in that folder, makes its seals known there.
+it tests on, the public half of a bench's key, as OWNER@ANYTHING.pub in that folder, makes its seals known there.
 """
 
 import json
@@ -47,7 +47,7 @@ def key_of(owner: str) -> Ed25519PrivateKey:
 def known(owner: str) -> list[keys.PublicKey]:
     """The public keys whose seals count for a bench, or for VIRTUAL_RIGS: our own, and those that the lab put beside it."""
     own = key_of(owner).public_key()
-    return [own, *(keys.load_public(file) for file in sorted(state_folder("seals").glob(f"{owner}-*.pub")))]
+    return [own, *(keys.load_public(file) for file in sorted(state_folder("seals").glob(f"{owner}@*.pub")))]
 
 
 def put(file: Path, digests_sha256: str, owner: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,7 +14,20 @@ from typer.testing import CliRunner
 
 from harness import certificate, documents
 from harness.errors import BadInput
-from harness.model import Combination, Decision, Instrument, Judged, Outcome, Plan, Verdict
+from harness.model import (
+    Chip,
+    Combination,
+    Decision,
+    Event,
+    Instrument,
+    Judged,
+    LeftOut,
+    Measured,
+    Outcome,
+    Plan,
+    Software,
+    Verdict,
+)
 from harness.paths import EXAMPLES
 from harness.signing import keys
 from shipei.cli import app
@@ -271,3 +285,75 @@ def test_one_subject_names_the_whole_combination():
     assert isinstance(plan().combination, Combination)
     statement = certificate.statement(plan(), verdict(), ())
     assert [s["digest"]["sha256"] for s in statement["subject"]] == [plan().manifest_sha256]
+
+
+def measured(value, **limits):
+    said = {"low": None, "high": None, "uncertainty": 0.002, "outcome": Outcome.PASS} | limits
+    return Measured(name="ready_s", unit="s", value=value, **said)
+
+
+def test_a_requirement_says_its_source_its_limits_the_worst_value_with_its_uncertainty_and_how_many():
+    found = verdict()
+    judged = replace(
+        found.requirements[0], measured=(measured(1.0, high=2.5), measured(2.4, high=2.5), measured(0.2, high=2.5))
+    )
+    (said,) = certificate.statement(plan(), replace(found, requirements=(judged,)), ())["predicate"]["requirements"]
+    asked = plan().requirements[0].requirement
+    assert said["source"] == {"document": asked.source.document, "clause": asked.source.clause}
+    assert said["trust"] == asked.trust
+    limits = {"low": None, "high": 2.5, "worst": 2.4, "uncertainty": 0.002, "count": 3}
+    assert said["measures"] == [{"name": "ready_s", "unit": "s", **limits}]
+
+
+@pytest.mark.parametrize(
+    ("found", "worst"),
+    [
+        ((measured(1.0, low=0.5), measured(0.6, low=0.5), measured(9.0, low=0.5)), 0.6),
+        ((measured(1.0, low=0.0, high=10.0), measured(9.5, low=0.0, high=10.0)), 9.5),
+        ((measured(3.0, high=2.0), measured(1.9, high=2.0)), 3.0),
+        ((measured(1.9, high=2.0), measured(2.9, high=3.5)), 1.9),  # of limits that differ, the least room
+    ],
+)
+def test_the_worst_value_is_the_one_with_the_least_room(found, worst):
+    judged = replace(verdict().requirements[0], measured=found)
+    (said,) = certificate.required(judged, plan().requirements[0].requirement)["measures"]
+    assert said["worst"] == worst
+
+
+CHANGES = {
+    "combination": {"combination": Combination(chip=Chip(name="x", revision="1"), os=Software(name="o", version="1"), application=Software(name="a", version="1"))},
+    "vendor": {"vendor": "another"},
+    "profile": {"profile": "another-1.0"},
+    "effort": {"effort": "full"},
+    "rig": {"rig": "another"},
+    "instruments": {"instruments": (Instrument(what="supply", maker="M", type="T", serial="S"),)},
+    "golden_checked": {"bracketed": True},
+    "inputs": {"digests": {"rig": "1" * 64}},
+    "plan": {"id": "another"},
+    "not_applicable": {"not_applicable": (LeftOut(id="X-1", reason="r"),)},
+    "not_decidable": {"not_decidable": (LeftOut(id="X-1", reason="r"),)},
+    "unchecked": {"unchecked": {"message without a cycle or an event": ("body.M",)}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_change_of_anything_that_the_certificate_says_changes_the_signed_text(field):
+    before = certificate.statement(plan(), verdict(), ())["predicate"]
+    after = certificate.statement(plan(**CHANGES[field]), verdict(), ())["predicate"]
+    assert {k for k in before if before[k] != after[k]} == {field}
+
+
+def test_settings_fence_and_image_are_in_the_signed_text():
+    made = plan()
+    (one, *rest) = made.requirements
+    said = certificate.statement(
+        replace(made, requirements=(replace(one, settings={"ready_s": 2.0}), *rest)), verdict(), ()
+    )
+    assert said["predicate"]["settings"] == [{"requirement": one.requirement.id, "parameter": "ready_s", "value": 2.0}]
+    opened = Event(
+        what="opened", port="power", uncertainty_ns=5, context={"fence": "unfenced: why", "image_arrived": "h"}
+    )
+    said = certificate.statement(made, verdict(), (opened,))["predicate"]
+    assert (said["fence"], said["image"]) == (["unfenced: why"], [{"image_arrived": "h"}])
+    assert said["rig"]["uncertainty_ms"] == {"power": 5e-6}
+    assert set(said) == set(certificate.FIELDS["predicate"])

@@ -99,7 +99,7 @@ def test_a_record_of_another_installation_is_never_signed_unless_the_lab_knows_t
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
     with pytest.raises(BadInput, match="of another installation"):
         certify.sign_run(made["certified"], None)
-    (state_folder("seals") / f"{seals.VIRTUAL_RIGS}-bench-7.pub").write_bytes(public)  # the lab knows that one
+    (state_folder("seals") / f"{seals.VIRTUAL_RIGS}@bench-7.pub").write_bytes(public)  # the lab knows that one
     assert certify.unsealed(made["certified"] / "record") == ""
 
 
