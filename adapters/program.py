@@ -49,7 +49,7 @@ class Body(Protocol):
 class Process:
     """A program of this host."""
 
-    uncertainty_ns = 1_000_000
+    uncertainty_ns = 5_000_000  # from its place's word that it starts to our reading of that
 
     def __init__(self, around: Surroundings) -> None:
         self.around, self.fence = around, around.fence

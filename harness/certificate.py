@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,24 @@ from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
 from harness import documents
 from harness.errors import BadInput, shown
-from harness.model import Certificate, Decision, Event, Judged, Measured, Outcome, Plan, Requirement, Verdict
+from harness.model import (
+    Certificate,
+    CertifiedRig,
+    Decision,
+    Event,
+    Judged,
+    Measured,
+    Outcome,
+    Plan,
+    Predicate,
+    Quantity,
+    RecordDigest,
+    Requirement,
+    Setting,
+    Shown,
+    Unchecked,
+    Verdict,
+)
 from harness.record import write_json
 from harness.signing import keys
 
@@ -35,16 +52,6 @@ DEMO_SENTENCE = b"shipei demo key: everyone has it, it vouches for nobody"
 VIRTUAL = ("simulated", "virtual")
 MOST_NAMED = 20  # of what is not looked at; all of it is counted, and stands in the plan
 MAX_BYTES = 4_000_000
-FIELDS = {
-    "statement": ("_type", "subject", "predicateType", "predicate"),
-    "subject": ("name", "digest"),
-    "predicate": (
-        *("evidence", "combination", "vendor", "profile", "effort", "rig", "instruments", "golden_checked", "image", "fence", "inputs", "plan"),
-        *("record", "decision", "decision_rule", "requirements", "settings", "unchecked", "not_applicable", "not_decidable"),
-    ),
-    "rig": ("name", "kind", "uncertainty_ms"),
-    "requirement": ("id", "level", "outcome", "source", "trust", "measures"),
-}  # fmt: skip
 
 
 def demo_key() -> Ed25519PrivateKey:
@@ -52,72 +59,68 @@ def demo_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(DEMO_SENTENCE).digest())
 
 
-def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event]) -> dict[str, Any]:
-    """The in-toto statement about a certified combination. `opened` is what each port said when it opened."""
+def statement(plan: Plan, verdict: Verdict, opened: Sequence[Event], tested: str = "") -> dict[str, Any]:
+    """The in-toto statement about a certified combination. `opened` is what each port said when it opened, `tested` when its record was sealed."""
     virtual = plan.rig_kind in VIRTUAL
-    of_plan = {p.requirement.id: p.requirement for p in plan.requirements}
     name = f"{'virtual:' if virtual else ''}{plan.vendor}:{plan.combination}"
     return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": plan.manifest_sha256}}],
         "predicateType": VIRTUAL_PREDICATE if virtual else PREDICATE,
-        "predicate": {
-            "evidence": f"{plan.rig_kind} rig" if virtual else "hardware rig",
-            "combination": documents.dump(plan.combination),
-            "vendor": plan.vendor,
-            "profile": plan.profile,
-            "effort": plan.effort,
-            "rig": {
-                "name": plan.rig,
-                "kind": plan.rig_kind,
-                "uncertainty_ms": {e.port: (e.uncertainty_ns or 0) / 1e6 for e in opened},
-            },
-            "instruments": [documents.dump(one) for one in plan.instruments],
-            "golden_checked": plan.bracketed,
-            "image": [{k: v for k, v in e.context.items() if k != "fence"} for e in opened if e.context],
-            "fence": [e.context["fence"] for e in opened if e.context and "fence" in e.context],
-            "inputs": dict(plan.digests),
-            "plan": plan.id,
-            "record": {"sha256": verdict.record_sha256},
-            "decision": verdict.decision.value,
-            "decision_rule": "a value within the rig's uncertainty of a limit is inconclusive",
-            "requirements": [required(j, of_plan[j.requirement]) for j in verdict.requirements],
-            "settings": settings_of(plan),
-            "unchecked": {
-                what: {"count": len(names), "names": list(names[:MOST_NAMED])} for what, names in plan.unchecked.items()
-            },
-            "not_applicable": [documents.dump(x) for x in plan.not_applicable],
-            "not_decidable": [documents.dump(x) for x in plan.not_decidable],
-        },
+        "predicate": documents.dump(predicate(plan, verdict, opened, tested)),
     }
 
 
-def required(judged: Judged, requirement: Requirement) -> dict[str, Any]:
-    """A requirement as it was decided: its source, and of each quantity the limits, the worst value with its uncertainty, and how many there were."""
-    source = {"document": requirement.source.document, "clause": requirement.source.clause}
+def predicate(plan: Plan, verdict: Verdict, opened: Sequence[Event], tested: str) -> Predicate:
+    """What is stated, without the dates of issue and validity, which a signature adds."""
+    of_plan = {p.requirement.id: p.requirement for p in plan.requirements}
+    uncertainty_ms = {str(e.port): (e.uncertainty_ns or 0) / 1e6 for e in opened}
+    contexts = [dict(e.context) for e in opened if e.context]
+    return Predicate(
+        evidence=f"{plan.rig_kind} rig" if plan.rig_kind in VIRTUAL else "hardware rig",
+        combination=plan.combination,
+        vendor=plan.vendor,
+        profile=plan.profile,
+        effort=plan.effort,
+        rig=CertifiedRig(name=plan.rig, kind=plan.rig_kind, uncertainty_ms=uncertainty_ms),
+        instruments=plan.instruments,
+        golden_checked=plan.bracketed,
+        image=tuple({k: v for k, v in one.items() if k != "fence"} for one in contexts),
+        fence=tuple(str(one["fence"]) for one in contexts if "fence" in one),
+        inputs=dict(plan.digests),
+        plan=plan.id,
+        record=RecordDigest(sha256=verdict.record_sha256),
+        decision=verdict.decision.value,
+        decision_rule="a value within the rig's uncertainty of a limit is inconclusive",
+        requirements=tuple(required(j, of_plan[j.requirement]) for j in verdict.requirements),
+        settings=settings_of(plan),
+        unchecked={k: Unchecked(count=len(v), names=v[:MOST_NAMED]) for k, v in plan.unchecked.items()},
+        not_applicable=plan.not_applicable,
+        not_decidable=plan.not_decidable,
+        tested=tested,
+    )
+
+
+def required(judged: Judged, requirement: Requirement) -> Shown:
+    """A requirement as it was decided: its source, and of each quantity the worst value."""
     by_name: dict[str, list[Measured]] = {}
     for one in judged.measured:
         by_name.setdefault(one.name, []).append(one)
     worst = {name: min(found, key=room) for name, found in by_name.items()}
-    return {
-        "id": judged.requirement,
-        "level": judged.level,
-        "outcome": judged.outcome.value,
-        "source": source,
-        "trust": requirement.trust,
-        "measures": [
-            {
-                "name": name,
-                "unit": one.unit,
-                "low": one.low,
-                "high": one.high,
-                "worst": one.value,
-                "uncertainty": one.uncertainty,
-                "count": len(by_name[name]),
-            }
+    return Shown(
+        id=judged.requirement,
+        level=judged.level,
+        outcome=judged.outcome.value,
+        source=requirement.source,
+        trust=requirement.trust,
+        measures=tuple(
+            Quantity(
+                name=name, unit=one.unit, low=one.low, high=one.high, worst=one.value, uncertainty=one.uncertainty,
+                count=len(by_name[name]),
+            )
             for name, one in worst.items()
-        ],
-    }
+        ),
+    )  # fmt: skip
 
 
 def room(measured: Measured) -> float:
@@ -127,21 +130,25 @@ def room(measured: Measured) -> float:
     return min(distances, default=math.inf)
 
 
-def settings_of(plan: Plan) -> list[dict[str, Any]]:
-    """Every setting of the submission that took effect: requirement, parameter, value."""
-    return [
-        {"requirement": p.requirement.id, "parameter": name, "value": value}
-        for p in plan.requirements
-        for name, value in p.settings.items()
-    ]
+def settings_of(plan: Plan) -> tuple[Setting, ...]:
+    """Every setting of the submission that took effect."""
+    taken = [(p.requirement.id, name, value) for p in plan.requirements for name, value in p.settings.items()]
+    return tuple(Setting(requirement=one, parameter=name, value=value) for one, name, value in taken)
 
 
-def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path | None) -> Certificate:
-    """A certificate; raises BadInput when the verdict cannot be certified or the key does not fit the rig."""
+def sign(plan: Plan, verdict: Verdict, opened: Sequence[Event], key_file: Path | None, tested: str = "") -> Certificate:
+    """A certificate; raises BadInput when the verdict cannot be certified or the key does not fit the rig.
+
+    `tested`: when the record was sealed; calibrations are held against that day.
+    """
     check_certifiable(plan, verdict)
-    check_key(plan, key_file)
+    check_key(plan, key_file, tested[:10])
     key = demo_key() if key_file is None else keys.load(key_file)
-    payload = json.dumps(statement(plan, verdict, opened), ensure_ascii=False, sort_keys=True).encode()
+    now = datetime.now(UTC)
+    dates = {"issued": now, "valid_until": now + timedelta(days=plan.valid_days)}
+    stated = statement(plan, verdict, opened, tested)
+    stated["predicate"] |= {name: one.isoformat(timespec="seconds") for name, one in dates.items()}
+    payload = json.dumps(stated, ensure_ascii=False, sort_keys=True).encode()
     envelope = Envelope(payload=payload, payload_type=PAYLOAD_TYPE, signatures={})
     envelope.sign(CryptoSigner(key))
     found = envelope.to_dict()
@@ -167,9 +174,9 @@ def check_certifiable(plan: Plan, verdict: Verdict, decision: Decision = Decisio
         raise BadInput("a replay is not evidence of its own: sign the original record's verdict")
 
 
-def check_key(plan: Plan, key_file: Path | None) -> None:
+def check_key(plan: Plan, key_file: Path | None, day: str = "") -> None:
     """A virtual rig's certificates carry the demo key, a hardware rig's the lab's; raises BadInput for anything else, and for a rig whose
-    runs no certificate of hardware may lean on.
+    runs no certificate of hardware may lean on. `day`: of the test (ISO 8601), else today.
     """
     virtual = plan.rig_kind in VIRTUAL
     if virtual and key_file is not None:
@@ -182,15 +189,15 @@ def check_key(plan: Plan, key_file: Path | None) -> None:
         raise BadInput(
             f"{key_file}: is the demo key, which everyone has: a hardware rig's certificate needs the lab's own"
         )
-    if lacking := lacked(plan, datetime.now(UTC).date().isoformat()):
+    if lacking := lacked(plan, day or datetime.now(UTC).date().isoformat()):
         raise BadInput([f"the rig {plan.rig} cannot give a certificate of hardware: {what}" for what in lacking])
 
 
-def lacked(plan: Plan, today: str) -> list[str]:
+def lacked(plan: Plan, day: str) -> list[str]:
     """What a bench lacks that a certificate of hardware leans on: instruments whose calibration stands, and its golden item's check."""
     found = [] if plan.instruments else ["its file names no instruments (instruments: [...], with valid_until)"]
     for one in plan.instruments:
-        if one.valid_until is None or one.valid_until < today:
+        if one.valid_until is None or one.valid_until < day:
             stands = "has no valid_until" if one.valid_until is None else f"ran out on {one.valid_until}"
             found.append(f"the calibration of {one.what} ({one.maker} {one.type}, {one.serial}) {stands}")
     if not plan.bracketed:
@@ -290,7 +297,7 @@ def check_signature(file: Path, parsed: Mapping[str, Any], public: keys.PublicKe
 
 
 def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
-    """The payload, if it is one of our statements about exactly one certified combination, with our fields and no others."""
+    """The payload, if it is one of our statements about exactly one certified combination, with our fields and no others, and not expired."""
     found = strictly(file, payload, "signed, but its statement is not JSON")
     try:
         if found["_type"] != STATEMENT or found["predicateType"] not in (PREDICATE, VIRTUAL_PREDICATE):
@@ -299,30 +306,31 @@ def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
             raise BadInput(
                 f"{file}: has {len(found['subject'])} subjects; a certificate is about exactly one combination"
             )
-        if unknown := unknown_fields(found):
-            raise BadInput(f"{file}: signed, but has fields that no certificate has: {shown(', '.join(unknown))}")
-        predicate = found["predicate"]
-        outcomes = {r["outcome"] for r in predicate["requirements"] if r["level"] == "mandatory"}
-        if predicate["decision"] != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
-            raise BadInput(f"{file}: signed, but its own outcomes do not make a certificate")
-        virtual = found["predicateType"] == VIRTUAL_PREDICATE
-        kind, named = predicate["rig"]["kind"], str(found["subject"][0]["name"]).startswith("virtual:")
-        evidence = f"{kind} rig" if virtual else "hardware rig"
-        if virtual is not (kind in VIRTUAL) or predicate["evidence"] != evidence or named is not virtual:
-            raise BadInput(f"{file}: signed, but it contradicts itself about its evidence")
-        if not all(isinstance(one, str) for one in (predicate["profile"], found["subject"][0]["digest"]["sha256"])):
-            raise TypeError
-        dict(predicate["inputs"])
-        if not all(isinstance(one, str) for one in predicate.get("fence", ())):
-            raise TypeError
+        (subject,) = found["subject"]
+        strange = [set(found) - {"_type", "subject", "predicateType", "predicate"}, set(subject) - {"name", "digest"}]
+        if any(strange) or set(subject["digest"]) != {"sha256"}:
+            raise BadInput(
+                f"{file}: signed, but has fields that no certificate has: {shown(sorted(set().union(*strange)))}"
+            )
+        named = str(subject["name"]).startswith("virtual:")
+        str.join("", (subject["name"], subject["digest"]["sha256"]))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise BadInput(f"{file}: signed, but its statement is not complete") from None
+    try:
+        stated = documents.loads(Predicate, json.dumps(found["predicate"]), "predicate")
+    except BadInput as error:
+        raise BadInput(f"{file}: signed, but its statement is not ours: {shown(error.mistakes[0])}") from None
+    check_stated(file, stated, found["predicateType"] == VIRTUAL_PREDICATE, named)
     return cast(dict[str, Any], found)
 
 
-def unknown_fields(found: Mapping[str, Any]) -> list[str]:
-    """The names in a statement that we never write."""
-    (subject,), predicate = found["subject"], found["predicate"]
-    parts = [(found, FIELDS["statement"]), (subject, FIELDS["subject"]), (predicate, FIELDS["predicate"])]
-    parts += [(predicate["rig"], FIELDS["rig"]), *((one, FIELDS["requirement"]) for one in predicate["requirements"])]
-    return sorted({name for part, known in parts for name in part if name not in known})
+def check_stated(file: Path, stated: Predicate, virtual: bool, named_virtual: bool) -> None:
+    """Raises BadInput for a predicate that contradicts itself, or has expired."""
+    outcomes = {r.outcome for r in stated.requirements if r.level == "mandatory"}
+    if stated.decision != Decision.CERTIFIED.value or outcomes != {Outcome.PASS.value}:
+        raise BadInput(f"{file}: signed, but its own outcomes do not make a certificate")
+    evidence = f"{stated.rig.kind} rig" if virtual else "hardware rig"
+    if virtual is not (stated.rig.kind in VIRTUAL) or stated.evidence != evidence or named_virtual is not virtual:
+        raise BadInput(f"{file}: signed, but it contradicts itself about its evidence")
+    if stated.valid_until and stated.valid_until < datetime.now(UTC).isoformat(timespec="seconds"):
+        raise BadInput(f"{file}: expired on {shown(stated.valid_until)}")

@@ -104,7 +104,7 @@ def decide(folder: Path, key: Path | None = None) -> Certified:
     verdicts.write(folder, verdict)
     signed = folder / CERTIFICATE if verdict.decision is Decision.CERTIFIED else None
     if signed and not signed.is_file():
-        certificate.write(signed, certificate.sign(plan, verdict, opened(folder / RECORD), key))
+        certificate.write(signed, certificate.sign(plan, verdict, opened(folder / RECORD), key, tested(folder)))
     return Certified(folder=folder, plan=plan, verdict=verdict, certificate=signed)
 
 
@@ -122,6 +122,11 @@ def opened(folder: Path) -> tuple[Event, ...]:
     return tuple(e for e in record.events(folder) if e.what == "opened")
 
 
+def tested(run: Path) -> str:
+    """When a run's record was sealed."""
+    return seals.at(run / RECORD / record.SEAL)
+
+
 def sign_run(folder: Path, key: Path | None, watch: Watch = lambda test: None) -> Path:
     """Sign a run whose record is sealed, after its suites ran again on the recorded evidence: neither verdict.json nor events are believed."""
     must_be_sealed(folder / RECORD)
@@ -136,5 +141,5 @@ def sign_run(folder: Path, key: Path | None, watch: Watch = lambda test: None) -
             [f"{folder}: its evidence, judged again, comes to {again.decision.value}", *verdicts.troubles(again)]
         )
     file = folder / CERTIFICATE
-    certificate.write(file, certificate.sign(plan, verdict, opened(folder / RECORD), key))
+    certificate.write(file, certificate.sign(plan, verdict, opened(folder / RECORD), key, tested(folder)))
     return file

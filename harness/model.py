@@ -528,6 +528,7 @@ class Profile:
     limit_s: float = 600.0  # wall-clock limit for the run
     ready_s: float = 30.0  # how long a device may take to be ready before the tests give it up
     fenced: bool = False  # a run in which nothing kept the item from the lab's things is void
+    valid_days: int = 730  # how long a certificate by it stands
 
 
 @noun
@@ -588,6 +589,7 @@ class Plan:
     instruments: tuple[Instrument, ...] = ()
     bracketed: bool = False  # a golden item is checked before and after
     fenced: bool = False  # an item that ran unfenced makes the run void
+    valid_days: int = 730
     unchecked: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # what is declared and cannot be looked at, and why
@@ -644,6 +646,93 @@ class Certificate:
     payload: str
     payloadType: str
     signatures: tuple[Mapping[str, str], ...]
+
+
+@noun
+class Quantity:
+    """What a requirement measures: the limits that were used, the worst value with its uncertainty in its own unit, and how many there were."""
+
+    name: str
+    unit: str
+    low: float | None
+    high: float | None
+    worst: float
+    uncertainty: float
+    count: int
+
+
+@noun
+class Shown:
+    """A requirement in a certificate."""
+
+    id: str
+    level: Literal["mandatory", "recommended"]
+    outcome: str
+    source: Source | None = None
+    trust: str = ""
+    measures: tuple[Quantity, ...] = ()
+
+
+@noun
+class CertifiedRig:
+    """The rig that a certificate is from: the uncertainty of a stamp of each port, in ms."""
+
+    name: str
+    kind: str
+    uncertainty_ms: Mapping[str, float]
+
+
+@noun
+class Setting:
+    """A setting of the submission that took effect."""
+
+    requirement: str
+    parameter: str
+    value: float
+
+
+@noun
+class Unchecked:
+    """So many things that nobody looked at; some of their names."""
+
+    count: int
+    names: tuple[str, ...]
+
+
+@noun
+class RecordDigest:
+    """Which record a certificate is of."""
+
+    sha256: str
+
+
+@noun
+class Predicate:
+    """What a certificate states of its subject. What older ones lack has a default; dates are ISO 8601 in UTC."""
+
+    evidence: str
+    combination: Combination
+    vendor: str
+    profile: str
+    effort: str
+    rig: CertifiedRig
+    instruments: tuple[Instrument, ...]
+    golden_checked: bool
+    image: tuple[Mapping[str, Value], ...]
+    inputs: Mapping[str, str]
+    plan: str
+    record: RecordDigest
+    decision: str
+    decision_rule: str
+    requirements: tuple[Shown, ...]
+    not_applicable: tuple[LeftOut, ...]
+    not_decidable: tuple[LeftOut, ...]
+    fence: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    unchecked: Mapping[str, Unchecked] = field(default_factory=dict)
+    tested: str = ""
+    issued: str = ""
+    valid_until: str = ""
 
 
 Around = Literal["opening", "opened", "planned", "fault", "closed"]

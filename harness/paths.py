@@ -2,6 +2,10 @@
 
 import hashlib
 import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +29,17 @@ def state_folder(*names: str) -> Path:
 def memory_of_rig(name: str) -> Path:
     """What a rig must know from run to run: XDG_STATE_HOME/shipei/rigs/NAME, made if it is not there."""
     return state_folder("rigs", name)
+
+
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A new folder that goes away in the end, whatever an item has made of it: it may be deep, and locked. What cannot go stays, and decides nothing."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    try:
+        yield Path(folder)
+    finally:
+        for command in (["chmod", "-R", "u+rwx", "--", folder], ["rm", "-rf", "--", folder]):
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def sha256(file: Path) -> str:

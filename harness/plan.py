@@ -61,6 +61,7 @@ def make(given: Inputs, only: str | None = None) -> Plan:
         limit_s=profile.limit_s,
         ready_s=profile.ready_s,
         fenced=profile.fenced,
+        valid_days=profile.valid_days,
         unchecked=unchecked.of(given.submitted),
         signable=only is None,
         instruments=rig.instruments,

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from harness.errors import BadInput
 from harness.inputs.inputs import Inputs
 from harness.inputs.submission import Submitted
 from harness.model import Interface, Plan
-from harness.paths import ROOT, SUITES, sha256
+from harness.paths import ROOT, SUITES, scratch, sha256
 from harness.plan import product_digests
 from harness.signing import seals
 
@@ -47,7 +46,8 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
     """
     rig_file, folder = given.rig.file.resolve(), folder.resolve()
     golden = hold.golden if hold else None
-    with tempfile.TemporaryDirectory(prefix="shipei-") as work:
+    seals.key_of(sealer(plan))  # before anything runs: a record that cannot be sealed is worth nothing
+    with scratch("shipei-") as work:
         folder.mkdir(parents=True)
         if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
             folder.rmdir()
@@ -59,20 +59,20 @@ def run(plan: Plan, given: Inputs, folder: Path, watch: Watch = lambda test: Non
             shutil.rmtree(folder)
             raise BadInput([f"{what} changed since the plan was made" for what in changed])
         submission = given.submitted.folder / record.SUBMISSION
-        job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=Path(work))
+        job = Job(plan=plan, submission=submission, rig_file=rig_file, folder=folder, work=work)
         faults: list[str] = []  # those of the golden checks are in their own records, and judged from there
         if not (golden and golden(folder / record.BEFORE)):
             faults = execute(job, watch, hold)
             faults += hold.make_safe() if hold else []
             if golden and not (hold and hold.lost()):
                 golden(folder / record.AFTER)
-        if (folder / record.PLAN).read_bytes() != planned:
+        if not (folder / record.PLAN).is_file() or (folder / record.PLAN).read_bytes() != planned:
             (folder / record.PLAN).write_bytes(planned)
             faults.append("somebody wrote into the plan while it was carried out")
         changed = differing(plan, folder, given.submitted.submission.interface)
         faults += [f"{what} changed while the run went on" for what in changed]
-    digest = finish(folder, faults)
-    seals.put(folder / record.SEAL, digest, sealer(plan))
+        digest = finish(folder, faults)
+        seals.put(folder / record.SEAL, digest, sealer(plan))
     return digest
 
 

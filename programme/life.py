@@ -204,7 +204,7 @@ def of_run(folder: Folder, run: Path, waived: Sequence[str], sources: Sequence[s
     kind = "virtual" if plan.rig_kind in certificate.VIRTUAL else "hardware"
     if kind != folder.programme.kind:
         raise BadInput(f"{run}: a {kind} rig's run, and the programme is for {folder.programme.kind} rigs")
-    stated = certificate.statement(plan, verdict, certify.opened(run / verdicts.RECORD))
+    stated = certificate.statement(plan, verdict, certify.opened(run / verdicts.RECORD), certify.tested(run))
     if waived:
         stated = waivers.applied(stated, [waivers.load(folder, one) for one in waived], now)
     if sources:

@@ -65,7 +65,11 @@ def collect(runs: Path, key: Path | None = None) -> Matrix:
             left_out.append(f"{run.relative_to(runs)}: {why}")
             continue
         seen[found.verdict.record_sha256] = run
-        newest[found.plan.manifest_sha256, found.plan.rig, found.plan.profile] = cell(run, found, runs)
+        what = found.plan.manifest_sha256, found.plan.rig, found.plan.profile
+        if found.why and what in newest and not newest[what].why:
+            left_out.append(f"{run.relative_to(runs)}: {found.why}; {newest[what].run} stands")
+            continue
+        newest[what] = cell(run, found, runs)
     return Matrix(cells=tuple(newest.values()), left_out=tuple(left_out))
 
 

@@ -62,6 +62,11 @@ def escape(text: str) -> str:
     return markup.escape(printable(text, but="\n"))
 
 
+def one_line(text: str) -> str:
+    """The same, where it must not begin a line of its own."""
+    return markup.escape(printable(text))
+
+
 def as_data(data: Any) -> None:
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n")
 
@@ -231,13 +236,15 @@ def certificate(found: Verified, as_json: bool) -> None:
         return
     predicate, out = statement["predicate"], console()
     out.print(f"signed by SHA256 {found.fingerprint}, {escape(found.whose)}", soft_wrap=True)
-    out.print(f"[bold green]holds[/]  {escape(statement['subject'][0]['name'])}")
+    out.print(f"[bold green]holds[/]  {one_line(statement['subject'][0]['name'])}")
     out.print(
-        f"profile {escape(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {found.evidence}"
+        f"profile {one_line(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {one_line(found.evidence)}"
     )
+    if predicate.get("valid_until"):
+        out.print(f"tested {one_line(predicate['tested'][:10])}, valid until {one_line(predicate['valid_until'][:10])}")
     for one in predicate.get("fence", ()):
         unfenced = one.startswith("unfenced")
-        out.print(f"[yellow]the item ran {escape(one)}[/]" if unfenced else f"the item ran behind {escape(one)}")
+        out.print(f"[yellow]the item ran {one_line(one)}[/]" if unfenced else f"the item ran behind {one_line(one)}")
     if found.demo:
         out.print(
             "[yellow]virtual: from a virtual rig and signed with the demo key, which everyone has: it proves nothing about who signed[/]"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters._process import fence
-from harness.errors import RigError
+from harness.errors import MOST_SHOWN, RigError, shown
 from harness.ports import Arrival
 from harness.processes import children, die_with_parent
 
@@ -99,7 +99,8 @@ def behind_a_fence(around: Surroundings, told: Mapping[str, str], streams: Mappi
         if not (select.select([reads], [], [], BEGINS_S)[0] and os.read(reads, 1)):
             child.kill()
             child.wait()
-            raise RigError("the artefact cannot be started: its fence was not put up; see stderr.txt")
+            said = (around.work / "stderr.txt").read_text(encoding="utf-8", errors="replace") if streams else ""
+            raise RigError(f"the artefact cannot be started: its fence was not put up: {shown(said[-MOST_SHOWN:])}")
     finally:
         os.close(reads)
         if writes >= 0:

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from harness.errors import RigError, shown
+
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 HOME, TEMPORARY, ITEM = "/home/item", "/tmp", "/item/artefact"
@@ -24,36 +26,48 @@ SCRIPT = r"""
 set -e
 root=$1 work=$2 ready=$3
 shift 3
+locked() { mount -o "remount,bind,$1" "$2" 2>/dev/null || mount -o "remount,bind,$1,nosuid,nodev" "$2" 2>/dev/null || mount -o "remount,bind,$1,nosuid,nodev,noexec" "$2"; }
 mount -t tmpfs -o size=2m,mode=755,nosuid,nodev tmpfs "$root"
 cd "$root"
 mkdir -p dev/shm dev/pts proc tmp home/item item etc old
-mount --bind "$work/home" home/item
 mount --bind "$work/tmp" tmp
-mount -t tmpfs -o size=16m,mode=1777,nosuid,nodev tmpfs dev/shm
-for device in null zero full random urandom; do : >"dev/$device"; mount --bind "/dev/$device" "dev/$device"; done
-for name in ld.so.cache passwd group nsswitch.conf localtime; do [ ! -f "/etc/$name" ] || cp -L "/etc/$name" "etc/$name"; done
-[ ! -d /etc/alternatives ] || cp -a /etc/alternatives etc/
-: >item/artefact
-mount --bind "$work/artefact" item/artefact
-mount -o remount,bind,ro item/artefact
 for place; do
   if [ -L "$place" ]; then
+    mkdir -p ".${place%/*}"
     cp -P "$place" ".$place"
   elif [ -d "$place" ]; then
     mkdir -p ".$place"
     mount --rbind "$place" ".$place"
-    mount -o remount,bind,ro ".$place"
-  elif [ -e "$place" ]; then
+  fi
+done
+cut -d " " -f 5 /proc/self/mountinfo | while read -r at; do
+  case "$at" in "$root"/tmp | "$root") ;; "$root"/*) locked ro "$at" ;; esac
+done
+for place; do
+  if [ ! -d "$place" ] && [ ! -L "$place" ] && [ -e "$place" ]; then
     mkdir -p ".${place%/*}"
     : >".$place"
     mount --bind "$place" ".$place"
   fi
 done
+mount --bind "$work/home" home/item
+mount -t tmpfs -o size=16m,mode=1777,nosuid,nodev tmpfs dev/shm
+for device in null zero full random urandom; do : >"dev/$device"; mount --bind "/dev/$device" "dev/$device"; done
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
+for name in ld.so.cache passwd group nsswitch.conf localtime; do [ ! -f "/etc/$name" ] || cp -L "/etc/$name" "etc/$name"; done
+[ ! -d /etc/alternatives ] || cp -dR /etc/alternatives etc/
+: >item/artefact
+mount --bind "$work/artefact" item/artefact
+locked ro item/artefact
 mount -t proc -o nosuid,nodev,noexec proc proc
+mount -o remount,bind,ro,nosuid,nodev,noexec proc
 pivot_root . old
 umount -l /old
 rmdir /old
-mount -o remount,ro,nosuid,nodev /
+mount -o remount,bind,ro,nosuid,nodev /
 cd /home/item
 printf . >"/proc/self/fd/$ready"
 setpriv --no-new-privs --bounding-set=-all --inh-caps=-all -- /item/artefact
@@ -72,7 +86,9 @@ def command(work: Path, ready: int, seen: Sequence[str], *, network: bool) -> li
 
 def python_places() -> list[str]:
     """Where the Python lies that items find as python3, with its packages, as far as it is no part of the system."""
-    return [place for place in dict.fromkeys((sys.base_prefix, sys.prefix)) if not place.startswith("/usr")]
+    named = (sys.base_prefix, sys.prefix)
+    places = dict.fromkeys(place for one in named for place in (os.path.realpath(one), one))
+    return [place for place in places if not Path(place).is_relative_to("/usr")]
 
 
 def environment(told: Mapping[str, str]) -> dict[str, str]:
@@ -84,7 +100,7 @@ def environment(told: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def lacking(network: bool = False) -> str:
-    """Why there is no fence on this host; empty if there is one. Tried once, with a program that does nothing."""
+    """Why there is no fence on this host; empty if there is one. Tried once, with a program that does nothing. Raises RigError where the host is too busy to try."""
     if sys.platform != "linux":
         return "namespaces are Linux's"
     missing = [tool for tool in ("unshare", "setpriv", "pivot_root", "mount") if not shutil.which(tool, path=TOOLS)]
@@ -103,11 +119,13 @@ def lacking(network: bool = False) -> str:
                 env=environment({}), pass_fds=(writes,), timeout=PROBE_S, check=False,
             )  # fmt: skip
             begun = bool(select.select([reads], [], [], 0)[0])
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired:
+            raise RigError(f"this host took more than {PROBE_S:g} s to put up a fence around nothing") from None
+        except OSError as error:
             return f"a fence cannot be put up: {error}"
         finally:
             os.close(reads)
             os.close(writes)
     if done.returncode == 0 and begun:
         return ""
-    return f"a fence cannot be put up: {done.stderr.strip().rpartition(chr(10))[2] or f'code {done.returncode}'}"
+    return f"a fence cannot be put up: {shown(done.stderr.strip().partition(chr(10))[0] or f'code {done.returncode}')}"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from adapters._process.confine import Surroundings, begin
 from harness.errors import DeviceError, RigError
+from harness.processes import below
 
 TIMEVAL = struct.Struct("@ll")
 FRAME = struct.Struct("<qBIHB")
@@ -92,12 +93,15 @@ class Stepper:
         return DeviceError(f"the item did not answer its stepper within {self.patience_s} s: it hangs")
 
     def scheduled(self) -> tuple[int, int]:
-        """How long the item's threads have run, and have waited for a CPU, in ns; nothing where the kernel does not say."""
+        """How long the item and all that it started have run, and how long its own threads waited for a CPU, in ns; nothing where the kernel does
+        not say. What it waits for while others of its own run is its own doing.
+        """
         ran_ns = waited_ns = 0
-        for thread in Path(f"/proc/{self.item.pid}/task").glob("*/schedstat"):
-            with suppress(OSError, ValueError):  # it may end meanwhile
-                ran, waited, _ = thread.read_text(encoding="ascii").split()
-                ran_ns, waited_ns = ran_ns + int(ran), waited_ns + int(waited)
+        for pid in {self.item.pid, self.child.pid, *below(self.child.pid)}:
+            for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with suppress(OSError, ValueError):  # it may end meanwhile
+                    ran, waited, _ = thread.read_text(encoding="ascii").split()
+                    ran_ns, waited_ns = ran_ns + int(ran), waited_ns + int(waited) * (pid == self.item.pid)
         return ran_ns, waited_ns
 
     def ended(self) -> DeviceError | RigError:

@@ -4,6 +4,7 @@ A leaf carries `dbc2vss` (the value is in this signal) or `vss2dbc` (the value i
 `transform: {mapping: [{from: label, to: value}]}`. A transform by formula is refused: a submission carries no code.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +28,16 @@ PAIRS = (
     ("left", "right"),
 )
 OPPOSITES = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
+GEARS = {
+    "reverse": -1,
+    "r": -1,
+    "neutral": 0,
+    "n": 0,
+    "park": 126,
+    "p": 126,
+    "drive": 127,
+    "d": 127,
+}  # VSS, Transmission.*Gear
 LEAF_KEYS = {
     "type",
     "datatype",
@@ -93,18 +104,22 @@ def read_links(document: Document, codec: Codec) -> dict[str, Mapped]:
 
 
 def contradictions(mapped: Mapped, links: Mapping[str, Mapped]) -> Iterator[str]:
-    """What a map says that cannot be meant: one signal for two paths, a word for its opposite."""
+    """What a map says that cannot be meant: one signal shown as two things in the same way, a word for its opposite, a gear for another."""
     for other in links.values():
-        if other is not mapped and (other.message, other.signal) == (mapped.message, mapped.signal):
-            yield f"{mapped.signal} is {other.path} already: one signal shows one thing"
-    leaf = mapped.path.rpartition(".")[2].casefold()
+        same = (other.message, other.signal) == (mapped.message, mapped.signal) and other.to_vss == mapped.to_vss
+        if other is not mapped and same:
+            yield f"{mapped.signal} is {other.path} already, in the same way: one signal shows one thing"
+    leaf = mapped.path.rpartition(".")[2]
+    words = [word.casefold() for word in re.findall("[A-Z]+[a-z0-9]*", leaf)]
     for label, value in mapped.to_vss.items():
         word = label.casefold()
-        opposite = OPPOSITES.get(word)
-        turned = leaf.endswith(word) and not leaf.endswith(f"in{word}") and value is False
-        turned = turned or (opposite is not None and leaf.endswith(opposite) and value is True)
+        opposite = OPPOSITES.get(word, "")
+        said = words[-1:] if leaf == "IsOn" or word not in ("on", "off") else []
+        turned = (word in said and value is False) or (opposite in said and value is True)
         if turned or (isinstance(value, str) and opposite == value.casefold()):
             yield f"{label} of {mapped.signal} is {value} in {mapped.path}: its opposite"
+        if words[-1:] == ["gear"] and GEARS.get(word, value) != value:
+            yield f"{label} of {mapped.signal} is {value} in {mapped.path}, and VSS has {GEARS[word]} for it"
 
 
 def leaves(document: Document, node: Any, where: Path_, path: str) -> Iterator[tuple[Path_, str, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """Open every port of a rig with an item on it, and say what works, what does not, and what to look at."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from harness.inputs import rig
 from harness.inputs.rig import Opening, RigFile
 from harness.inputs.submission import Submitted
 from harness.model import Item, Rig
-from harness.paths import memory_of_rig
+from harness.paths import memory_of_rig, scratch
 from harness.ports import ERROR, TX, Bench, CanBus, Clock, Console, Power
 from harness.run import Watch
 from harness.vehicle.operated import Operated
@@ -72,8 +71,7 @@ def check(said: RigFile, given: Submitted | None, reference: Reference, extent: 
     found = Found(
         {n: {"port": n, "use": p["use"], "ok": False, "says": "not reached"} for n, p in loaded.ports.items()}
     )
-    with tempfile.TemporaryDirectory(prefix="shipei-check-") as folder, ExitStack() as stack:
-        work = Path(folder)
+    with scratch("shipei-check-") as work, ExitStack() as stack:
         bench = Bench(
             item=reference(work) if given is None else given.item,
             work=work,

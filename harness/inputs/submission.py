@@ -1,7 +1,6 @@
 """Load what a vendor handed in, and say everything that is wrong with it at once."""
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +11,14 @@ from harness import documents, record
 from harness.can import decode, vss
 from harness.can.e2e import HEADER_BYTES, LONGEST_RING, PERIOD, WIDE_IDS
 from harness.documents import Document, meant
-from harness.errors import BadInput
+from harness.errors import BadInput, shown
 from harness.inputs import container_archive, declared_diagnostics, declared_flashing
 from harness.inputs.suite import features as known_features
 from harness.model import Artefact, BusInterface, E2e, Interface, Item, Requirement, Submission, Value
 from harness.paths import REGISTRY, sha256
 
+HUGE = 1e15  # no figure of ours is as large
+LONG_MS = 2000.0  # whatever the cycle, a supervision may take so long
 MOST_CYCLES = 20  # of a message that is lost, until a device that supervises it has to show that
 OURS = {record.RIG, record.SUBMISSION}  # in the folder of a record that inputs are kept in
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -306,8 +307,8 @@ def wrong_setting(requirements: Sequence[Requirement], feature: str, key: str, v
             yield f"{key} of {feature} is not a submission's to set; settable: {', '.join(settable) or 'nothing'}"
         else:
             yield f"unknown setting {key!r} of {feature}{meant(key, settable)}"
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        yield f"{key} should be a number, not {value!r}"
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not -HUGE < value < HUGE:
+        yield f"{key} should be a number, not {shown(value)}"
     else:
         for one in requirements:
             low, high = one.settable.get(key, (value, value))
@@ -353,8 +354,9 @@ def check_against_matrix(document: Document, here: documents.Path_, bus: BusInte
         at: documents.Path_ = (*here, "supervised", n)
         if check_message(document, (*at, "message"), supervision.message, codec):
             cycle_ms = codec.messages[supervision.message].cycle_time
-            if cycle_ms and supervision.timeout_ms > MOST_CYCLES * cycle_ms:
-                text = f"{supervision.timeout_ms:g} ms are more than {MOST_CYCLES} cycles of {supervision.message} ({cycle_ms} ms): nothing is supervised"
+            most_ms = max(LONG_MS, MOST_CYCLES * (cycle_ms or 0))
+            if cycle_ms and supervision.timeout_ms > most_ms:
+                text = f"{supervision.timeout_ms:g} ms for a message that comes every {cycle_ms} ms: at most {most_ms:g} ms are taken"
                 document.mistake((*at, "timeout_ms"), text)
         check_signal_value(document, at, supervision.signal, supervision.value, codec)
     check_spoken(document, here, bus, codec)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +25,7 @@ from harness.model import (
     Measured,
     Outcome,
     Plan,
+    Predicate,
     Software,
     Verdict,
 )
@@ -153,6 +154,10 @@ def test_a_hardware_certificate_by_the_demo_key_is_not_believed(file):
         lambda s: {**s, "predicate": {**s["predicate"], "inputs": 7}},
         lambda s: {**s, "predicate": {**s["predicate"], "fence": [7]}},
         lambda s: {**s, "predicate": {**s["predicate"], "fence": 7}},
+        lambda s: {**s, "predicate": {**s["predicate"], "settings": "nonsense"}},
+        lambda s: {**s, "predicate": {**s["predicate"], "plan": 7}},
+        lambda s: {**s, "predicate": {**s["predicate"], "combination": {"evidence": "hardware rig"}}},
+        lambda s: {**s, "subject": [{**s["subject"][0], "digest": {"sha256": "0", "sha512": "0"}}]},
         lambda s: {**s, "predicate": {**s["predicate"], "requirements": "pass"}},
         lambda s: {**s, "subject": [{**s["subject"][0], "name": "reference-a:sim-1"}]},
         lambda s: {**s, "subject": [{**s["subject"][0], "digest": []}]},
@@ -197,12 +202,16 @@ def test_verifying_says_first_whose_key_it_was_and_a_demo_signature_has_an_exit_
 
 def test_nothing_that_a_certificate_says_gives_orders_to_a_terminal(file):
     def named(statement):
-        subject = {**statement["subject"][0], "name": "virtual:x\x1b[2J[bold red]forged[/]\r"}
+        subject = {
+            **statement["subject"][0],
+            "name": "virtual:x\x1b[2J[bold red]forged[/]\r\nholds  acme on real silicon\nevidence: hardware rig",
+        }
         return {**statement, "subject": [subject]}
 
     resign(file, certificate.demo_key(), named)
     said = CliRunner().invoke(app, ["verify", str(file)]).stdout
     assert "\x1b" not in said
+    assert not [line for line in said.splitlines() if line.startswith(("holds  acme", "evidence"))]
     assert "\r" not in said
     assert "[bold red]forged[/]" in said
 
@@ -316,8 +325,8 @@ def test_a_requirement_says_its_source_its_limits_the_worst_value_with_its_uncer
 )
 def test_the_worst_value_is_the_one_with_the_least_room(found, worst):
     judged = replace(verdict().requirements[0], measured=found)
-    (said,) = certificate.required(judged, plan().requirements[0].requirement)["measures"]
-    assert said["worst"] == worst
+    (said,) = certificate.required(judged, plan().requirements[0].requirement).measures
+    assert said.worst == worst
 
 
 CHANGES = {
@@ -356,4 +365,22 @@ def test_settings_fence_and_image_are_in_the_signed_text():
     said = certificate.statement(made, verdict(), (opened,))["predicate"]
     assert (said["fence"], said["image"]) == (["unfenced: why"], [{"image_arrived": "h"}])
     assert said["rig"]["uncertainty_ms"] == {"power": 5e-6}
-    assert set(said) == set(certificate.FIELDS["predicate"])
+    assert set(said) == {field.name for field in fields(Predicate)}
+
+
+def test_a_certificate_names_the_day_of_its_test_and_expires(tmp_path):
+    path = tmp_path / "c.json"
+    certificate.write(path, certificate.sign(plan(), verdict(), (), None, "2026-11-30T12:00:00+00:00"))
+    stated = certificate.verify(path).statement["predicate"]
+    assert stated["tested"] == "2026-11-30T12:00:00+00:00"
+    assert stated["issued"] < stated["valid_until"]
+    certificate.write(path, certificate.sign(plan(valid_days=-1), verdict(), (), None))
+    refused(path, "expired on")
+
+
+def test_calibrations_are_held_against_the_day_of_the_test(tmp_path):
+    keys.new(tmp_path / "lab.key")
+    bench = plan(rig_kind="bench", bracketed=True, instruments=(instrument("2026-01-31"),))
+    certificate.sign(bench, verdict(), (), tmp_path / "lab.key", "2026-01-30T12:00:00+00:00")
+    with pytest.raises(BadInput, match="ran out on 2026-01-31"):
+        certificate.sign(bench, verdict(), (), tmp_path / "lab.key", "2026-02-01T12:00:00+00:00")

@@ -12,7 +12,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 from typer.testing import CliRunner
 
-from harness import certificate, certify, documents, processes, record, rejudge, verdicts
+from harness import certificate, certify, processes, record, rejudge, verdicts
 from harness import plan as plans
 from harness.errors import BadInput
 from harness.inputs import submission as submissions
@@ -97,7 +97,7 @@ def test_a_record_without_a_seal_is_rejudged_and_never_signed(made, tmp_path):
 def test_a_record_of_another_installation_is_never_signed_unless_the_lab_knows_that_one(made, tmp_path, monkeypatch):
     public = keys.public_pem(seals.key_of(seals.VIRTUAL_RIGS))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
-    with pytest.raises(BadInput, match="of another installation"):
+    with pytest.raises(BadInput, match="nobody here has a key for it"):
         certify.sign_run(made["certified"], None)
     (state_folder("seals") / f"{seals.VIRTUAL_RIGS}@bench-7.pub").write_bytes(public)  # the lab knows that one
     assert certify.unsealed(made["certified"] / "record") == ""
@@ -121,11 +121,34 @@ def test_a_seal_that_is_none_says_so(made, tmp_path, text, why):
 
 
 def test_the_key_of_seals_is_its_owners_alone_and_another_for_each_bench():
-    keys_of = [seals.key_of(owner) for owner in (seals.VIRTUAL_RIGS, "bench-1", "bench-2")]
+    keys_of = [seals.key_of(owner) for owner in (seals.VIRTUAL_RIGS, "bench-1", "bench-1-2")]
     assert len({keys.public_pem(key) for key in keys_of}) == 3
+    assert [keys.public_pem_of(key) for key in seals.known("bench-1")] == [keys.public_pem(keys_of[1])]
     for file in state_folder("seals").glob("*.pem"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(state_folder("seals").stat().st_mode) == 0o700
+
+
+def test_users_who_share_a_bench_have_keys_of_their_own_and_know_each_others_seals(tmp_path, monkeypatch):
+    digest, file = "0" * 64, tmp_path / "seal.json"
+    for user in ("ann", "bob"):
+        monkeypatch.setenv("LOGNAME", user)
+        seals.put(file, digest, "bench-9")
+        assert (state_folder("seals") / f"bench-9@{user}.pem").is_file()
+    monkeypatch.setenv("LOGNAME", "ann")
+    assert seals.wrong(file, digest, "bench-9") == ""
+    assert seals.wrong(file, digest, "bench-8") == "nobody here has a key for it"
+    assert not list(state_folder("seals").glob("bench-8*"))
+
+
+def test_a_record_that_cannot_be_sealed_is_not_begun(made, tmp_path, monkeypatch):
+    (tmp_path / "state" / "shipei").mkdir(parents=True)
+    (tmp_path / "state" / "shipei" / "seals").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with taken(made["submission"], RIGS / "sim.yaml", profile_file(str(made["profile"]))) as given:
+        plan = plans.make(given)
+        with pytest.raises(BadInput, match="no key to seal records with"):
+            run(plan, given, tmp_path / "record")
+    assert not (tmp_path / "record").exists()
 
 
 def test_a_bench_without_a_golden_item_can_refuse_by_its_record_as_it_did_by_itself(made, tmp_path):
@@ -183,17 +206,18 @@ def test_a_run_of_another_version_of_the_suites_is_not_signed(made, tmp_path, mo
         certify.sign_run(made["certified"], None)
 
 
-def test_a_sealed_run_is_signed_once_more_the_same(made, tmp_path):
+def stated_in(file):
+    return json.loads(base64.b64decode(json.loads(file.read_text())["payload"]))["predicate"]
+
+
+def test_a_sealed_run_is_signed_once_more_to_the_same_but_for_the_day_of_issue(made, tmp_path):
     folder = copied(made, "certified", tmp_path)
-    before = (folder / "certificate.json").read_bytes()
-    os.unlink(folder / "certificate.json")
+    before = stated_in(folder / "certificate.json")
+    (folder / "certificate.json").unlink()
     certify.sign_run(folder, None)
-    assert (folder / "certificate.json").read_bytes() == before
-    assert (
-        certificate.verify(folder / "certificate.json").statement["predicate"]["plan"]
-        == record.load_plan(folder / "record").id
-    )
-    assert documents.dump(record.load_plan(folder / "record"))["signable"]
+    after = stated_in(folder / "certificate.json")
+    assert {k for k in before if before[k] != after[k]} <= {"issued", "valid_until"}
+    assert after["tested"] == seals.at(folder / "record" / record.SEAL)
 
 
 def test_nothing_of_a_shell_reaches_the_pytest_that_judges_and_what_was_loaded_is_recorded(made, monkeypatch):
@@ -317,6 +341,29 @@ def test_a_hardware_tile_takes_a_certificate_and_the_labs_key(runs, tmp_path):
     for key, why in ((None, "is verified with the lab's key"), (public, "was not signed with")):
         (cell,) = (c for c in matrix.collect(runs.parent, key).cells if c.run.endswith("/1"))
         assert (cell.state, cell.virtual, why in cell.why) == ("unverified", False, True)
+
+
+def test_a_made_up_record_under_a_demo_signature_is_no_certified_tile(runs):
+    """With the demo key anyone signs; without a seal of ours nobody has run it."""
+    record_folder = runs / "1" / "record"
+    plan = json.loads((record_folder / record.PLAN).read_text())
+    (record_folder / record.PLAN).write_text(json.dumps(plan | {"profile": "driving-assistance-1.0"}))
+    (record_folder / record.SEAL).unlink()
+    record.close(record_folder)
+    decided, verdict = record.load_plan(record_folder), verdicts.of_record(record_folder)
+    forged = certificate.sign(decided, verdict, certify.opened(record_folder), None)
+    certificate.write(runs / "1" / "certificate.json", forged)
+    (cell,) = (c for c in matrix.collect(runs.parent).cells if c.run.endswith("/1"))
+    assert (cell.state, "it has no seal" in cell.why) == ("unverified", True)
+
+
+def test_what_nobody_sealed_hides_no_verified_tile(runs):
+    shutil.copytree(runs / "1", runs / "77")
+    (runs / "77" / "record" / "more").write_text("x")
+    record.close(runs / "77" / "record")
+    found, left_out = tiles(runs)
+    assert found == {"1": "certified", "2": "refused"}
+    assert any("/77: " in one and "stands" in one for one in left_out)
 
 
 def test_a_refusal_that_nobody_sealed_is_not_verified(runs):

@@ -15,7 +15,7 @@ from harness.errors import BadInput
 from harness.inputs import inputs
 from harness.inputs import submission as submissions
 from harness.model import Decision, Outcome
-from harness.paths import RIGS
+from harness.paths import RIGS, sha256
 from harness.ports import TX
 from rigs.ecus import build
 from tests.support.stores import PROFILE
@@ -249,6 +249,26 @@ def test_each_input_is_read_and_hashed_once(tmp_path, monkeypatch):
     times = Counter({key: times for key, times in counted.items() if key[1] in ours})
     assert {name for _, name in times} == ours
     assert max(times.values()) == 1, times
+
+
+DEEP = """#!/usr/bin/env python3
+import os
+os.chdir(os.path.expanduser("~"))
+for _ in range(1500):
+    os.mkdir("d"); os.chdir("d")
+"""
+
+
+def test_folders_without_end_at_home_cost_no_verdict(tmp_path):
+    """An image that leaves what nobody can clear away has a record all the same, sealed."""
+    folder = build.build(tmp_path / "s")
+    artefact, file = folder / "cockpit-1.4.0.pyz", folder / "submission.yaml"
+    before = sha256(artefact)
+    artefact.write_text(DEEP)
+    file.write_text(file.read_text().replace(before, sha256(artefact)))
+    done = certify.certify(folder, "sim", tmp_path / "runs", certify.Terms(profile=one_requirement(tmp_path)))
+    assert done.verdict.decision is Decision.REFUSED
+    assert certify.unsealed(done.folder / "record") == ""
 
 
 def one_requirement(folder):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -217,6 +218,12 @@ def test_an_item_that_kills_itself_without_a_fence_may_have_been_killed_by_anybo
         power.on()
 
 
+KERNELS = (
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/vm/drop_caches",
+    "/proc/sysrq-trigger",
+    "/proc/self/oom_score_adj",
+)
 LOOKS = """
 import json, os
 seen = {}
@@ -226,7 +233,8 @@ for place in PLACES:
     except OSError as error:
         seen[place] = error.strerror
 wrote = {}
-for place in ("/usr/x", "/etc/x", "/x", os.path.expanduser("~/x"), "/tmp/x", "/dev/shm/x", sys.argv[0]):
+for place in ("/usr/x", "/etc/x", "/x", os.path.expanduser("~/x"), "/tmp/x", "/dev/shm/x", "/dev/stderr", sys.argv[0],
+              "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/self/oom_score_adj"):
     try:
         open(place, "a").close(); wrote[place] = True
     except OSError:
@@ -277,12 +285,46 @@ def test_behind_the_fence_there_is_nothing_of_the_labs(opened, tmp_path, monkeyp
     assert found["seen"].pop(str(ROOT)) == ours  # this Python's own folder, where it lies in the checkout
     assert {k: v for k, v in found["seen"].items() if v != "not there"} == {"/home": ["item"]}
     assert found["wrote"] == {
-        **dict.fromkeys(("/usr/x", "/etc/x", "/x", "/item/artefact"), False),
-        **dict.fromkeys(("/home/item/x", "/tmp/x", "/dev/shm/x"), True),
+        **dict.fromkeys(("/usr/x", "/etc/x", "/x", "/item/artefact", *KERNELS), False),
+        **dict.fromkeys(("/home/item/x", "/tmp/x", "/dev/shm/x", "/dev/stderr"), True),
     }
     assert (found["network"], found["capabilities"].strip("0"), found["privileges"]) == (False, "", "1")
     assert found["processes"] == 2  # what keeps the place, and itself
     assert "SHIPEI_LAB_TOKEN" not in found["environment"]
+
+
+def test_a_user_who_is_not_root_has_the_same_fence(tmp_path):
+    if fence.lacking() or os.geteuid():
+        pytest.skip("tried by root, who can be another user")
+    for folder in (tmp_path, *tmp_path.parents)[: len(tmp_path.parts) - 2]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    work = tmp_path / "nobodys"
+    for folder in (work, work / "home", work / "tmp", work / "root"):
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+    (work / "artefact").write_text("#!/bin/sh\nid -u; echo kept >~/kept; ls /; exit 5\n")
+    (work / "artefact").chmod(0o755)
+    reads, writes = os.pipe()
+    os.fchown(writes, 65534, 65534)
+    done = subprocess.run(
+        fence.command(work, writes, (), network=False), capture_output=True, text=True, env=fence.environment({}), user=65534,
+        group=65534, extra_groups=(), pass_fds=(writes,), timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writes)
+    began = os.read(reads, 1)
+    os.close(reads)
+    assert (done.returncode, began) == (5, b"."), done.stderr
+    assert (work / "home" / "kept").read_text() == "kept\n"
+
+
+def test_an_item_that_starves_itself_is_not_the_hosts_fault(opened, tmp_path, monkeypatch):
+    """It starts many that want a CPU, and hangs: all that it started ran, so that it had one."""
+    monkeypatch.setattr("adapters._process.stepper.START_S", 1.0)
+    monkeypatch.setattr("adapters._process.stepper.OBSERVED_S", 0.02)
+    busy = "import os\nfor _ in range(6):\n    if os.fork() == 0:\n        while True: pass\nwhile True: pass"
+    _, power, _ = opened(artefact=script(tmp_path, busy))
+    with pytest.raises(DeviceError, match="it hangs"):
+        power.on()
 
 
 @pytest.mark.parametrize(
