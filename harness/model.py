@@ -774,11 +774,15 @@ class Manifest:
 
 @noun
 class Golden:
-    """An item that is known to pass: the folder of its submission, from the rig file's; what of it is checked around each run."""
+    """An item that is known to pass: the folder of its submission, from the rig file's; what of it is checked around each run.
+
+    `profile`: what it qualifies by, instead of its own: the name of one, or a file, from the rig file's folder.
+    """
 
     submission: str
     check: tuple[str, ...]  # requirements, or how their names begin
     bracket: bool = True  # check before and after every run; else only `shipei rig qualify` does
+    profile: str | None = None
 
 
 @noun

@@ -13,6 +13,7 @@ from harness.bench.claim import GoldenCheck, Hold
 from harness.errors import BadInput
 from harness.inputs.inputs import taken
 from harness.inputs.rig import RigFile
+from harness.inputs.suite import profile_file
 from harness.model import Decision, Plan, Rig, Verdict
 from harness.paths import memory_of_rig
 from harness.run import Watch, run
@@ -70,7 +71,7 @@ def qualify(said: RigFile, folder: Path, hold: Hold, watch: Watch) -> tuple[Plan
         raise BadInput(
             f"{rig_file}: the rig names no golden item to qualify with (golden: {{submission: ..., check: [...]}})"
         )
-    with taken(rig_file.parent / rig.golden.submission, rig_file) as given:
+    with taken(rig_file.parent / rig.golden.submission, rig_file, profile_of(said)) as given:
         plan = dataclasses.replace(plans.make(given), bracketed=False)
         digest = run(plan, given, folder / verdicts.RECORD, watch, hold)
     verdict = verdicts.of_record(folder / verdicts.RECORD)
@@ -85,6 +86,12 @@ def qualify(said: RigFile, folder: Path, hold: Hold, watch: Watch) -> tuple[Plan
     return plan, verdict
 
 
+def profile_of(said: RigFile) -> Path | None:
+    """The file of the profile that the golden item qualifies by, where that is not its own."""
+    named = said.rig.golden.profile if said.rig.golden else None
+    return None if named is None else profile_file(str(said.file.parent / named) if named.endswith(".yaml") else named)
+
+
 def golden_check(said: RigFile, hold: Hold, watch: Watch) -> GoldenCheck | None:
     """A check of the golden item's chosen requirements into a record's folder; what is wrong. It marks the rig bad."""
     rig = said.rig
@@ -93,7 +100,7 @@ def golden_check(said: RigFile, hold: Hold, watch: Watch) -> GoldenCheck | None:
     submission, only = said.file.parent / rig.golden.submission, ",".join(rig.golden.check)
 
     def check(folder: Path) -> list[str]:
-        with taken(submission, said.file) as given:
+        with taken(submission, said.file, profile_of(said)) as given:
             plan = dataclasses.replace(plans.make(given, only), bracketed=False)
             run(plan, given, folder, lambda what: watch(f"{folder.name}: {what}"), hold.unbracketed())
         verdict = verdicts.of_record(folder)
