@@ -218,12 +218,6 @@ class Verified:
     whose: str
     demo: bool
 
-    @property
-    def evidence(self) -> str:
-        """By the type of its predicate, which is signed; not by what it calls itself."""
-        virtual = self.statement["predicateType"] == VIRTUAL_PREDICATE
-        return f"{self.statement['predicate']['rig']['kind']} rig" if virtual else "hardware rig"
-
 
 def verify(file: Path, public: Path | None = None, manifest_sha256: str | None = None) -> Verified:
     """A certificate that holds; raises BadInput with the reason when it does not.
@@ -312,8 +306,9 @@ def checked_statement(file: Path, payload: bytes) -> dict[str, Any]:
             raise BadInput(
                 f"{file}: signed, but has fields that no certificate has: {shown(sorted(set().union(*strange)))}"
             )
-        named = str(subject["name"]).startswith("virtual:")
-        str.join("", (subject["name"], subject["digest"]["sha256"]))
+        if not (isinstance(subject["name"], str) and isinstance(subject["digest"]["sha256"], str)):
+            raise TypeError
+        named = subject["name"].startswith("virtual:")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise BadInput(f"{file}: signed, but its statement is not complete") from None
     try:
@@ -332,5 +327,13 @@ def check_stated(file: Path, stated: Predicate, virtual: bool, named_virtual: bo
     evidence = f"{stated.rig.kind} rig" if virtual else "hardware rig"
     if virtual is not (stated.rig.kind in VIRTUAL) or stated.evidence != evidence or named_virtual is not virtual:
         raise BadInput(f"{file}: signed, but it contradicts itself about its evidence")
-    if stated.valid_until and stated.valid_until < datetime.now(UTC).isoformat(timespec="seconds"):
+    if stated.valid_until and not stands(stated.valid_until):
         raise BadInput(f"{file}: expired on {shown(stated.valid_until)}")
+
+
+def stands(until: str) -> bool:
+    """Whether a moment is still to come; what is none, with its time zone, has passed."""
+    try:
+        return datetime.fromisoformat(until) >= datetime.now(UTC)
+    except (ValueError, TypeError):
+        return False

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from harness import certify
 from harness.errors import BadInput
+from harness.signing import keys
 from reports import standing
 from reports.pages import document
 from reports.standing import UNVERIFIED, Standing
@@ -50,8 +51,10 @@ def collect(runs: Path, key: Path | None = None) -> Matrix:
     """The newest run of each combination, by the digest of its manifest, on each rig by each profile.
 
     A tile is certified only by a certificate that holds (`key`: the lab's, for hardware) and is of that record; refused or void only by a record that was
-    sealed here. Folders that hold no whole run, a run of another combination, or a copy of another, are left out, by name.
+    sealed here. Folders that hold no whole run, a run of another combination, or a copy of another, are left out, by name. Raises BadInput for a key that is none.
     """
+    if key is not None:
+        keys.verifying(key)
     newest: dict[tuple[str, str, str], Cell] = {}
     left_out: list[str] = []
     seen: dict[str, Path] = {}

@@ -298,6 +298,8 @@ def report_command(
 ) -> int:
     """Build the report of a run from its record: Allure, JUnit, a page for every requirement; or a test report as PDF."""
     record.load_plan(run / verdicts.RECORD)
+    if key is not None:
+        keys.verifying(key)
     links = {"pdf": show.test_report(run, pdf)} if pdf else show.views(run, True, as_json, key)
     show.plain(links, as_json)
     return 3 if any(name in links for name in ("junit_missing", "page_missing")) else 0

@@ -238,10 +238,12 @@ def certificate(found: Verified, as_json: bool) -> None:
     out.print(f"signed by SHA256 {found.fingerprint}, {escape(found.whose)}", soft_wrap=True)
     out.print(f"[bold green]holds[/]  {one_line(statement['subject'][0]['name'])}")
     out.print(
-        f"profile {one_line(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {one_line(found.evidence)}"
+        f"profile {one_line(predicate['profile'])}, {len(predicate['requirements'])} requirements, evidence: {one_line(predicate['evidence'])}"
     )
     if predicate.get("valid_until"):
         out.print(f"tested {one_line(predicate['tested'][:10])}, valid until {one_line(predicate['valid_until'][:10])}")
+    else:
+        out.print("of the old form: without dates, limits and values")
     for one in predicate.get("fence", ()):
         unfenced = one.startswith("unfenced")
         out.print(f"[yellow]the item ran {one_line(one)}[/]" if unfenced else f"the item ran behind {one_line(one)}")

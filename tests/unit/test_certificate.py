@@ -378,6 +378,25 @@ def test_a_certificate_names_the_day_of_its_test_and_expires(tmp_path):
     refused(path, "expired on")
 
 
+@pytest.mark.parametrize("until", ["for ever", "9999", "2999-01-01T00:00:00"])
+def test_a_validity_that_is_no_moment_has_passed(file, until):
+    resign(file, certificate.demo_key(), lambda s: {**s, "predicate": {**s["predicate"], "valid_until": until}})
+    refused(file, "expired on")
+
+
+def test_an_old_certificate_holds_and_says_that_it_is_of_the_old_form(file):
+    new = {"fence", "settings", "unchecked", "tested", "issued", "valid_until"}
+
+    def old(stated):
+        told = {k: v for k, v in stated["predicate"].items() if k not in new}
+        told["requirements"] = [{k: one[k] for k in ("id", "level", "outcome")} for one in told["requirements"]]
+        return {**stated, "predicate": told}
+
+    resign(file, certificate.demo_key(), old)
+    done = CliRunner().invoke(app, ["verify", str(file)])
+    assert (done.exit_code, "of the old form: without dates, limits and values" in done.stdout) == (4, True)
+
+
 def test_calibrations_are_held_against_the_day_of_the_test(tmp_path):
     keys.new(tmp_path / "lab.key")
     bench = plan(rig_kind="bench", bracketed=True, instruments=(instrument("2026-01-31"),))

@@ -366,6 +366,15 @@ def test_what_nobody_sealed_hides_no_verified_tile(runs):
     assert any("/77: " in one and "stands" in one for one in left_out)
 
 
+@pytest.mark.parametrize("command", ["matrix", "report"])
+def test_a_key_that_is_none_is_the_persons_mistake_and_no_tile_without_a_word(runs, tmp_path, command):
+    (tmp_path / "bad.pub").write_text("x")
+    where = {"matrix": ("--runs", runs.parent), "report": (runs / "1",)}[command]
+    for key, said in (("nothere", "cannot be read"), (tmp_path / "bad.pub", "not a public key in PEM")):
+        done = CliRunner().invoke(app, [command, *map(str, where), "--key", str(key)])
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
 def test_a_refusal_that_nobody_sealed_is_not_verified(runs):
     (runs / "2" / "record" / record.SEAL).unlink()
     assert tiles(runs) == ({"1": "certified", "2": "unverified"}, ())

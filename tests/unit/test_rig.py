@@ -114,7 +114,7 @@ class Silent:
     """A lab's recipe that does not say whether it is hardware."""
 
     def open(self, name, bench):
-        raise NotImplementedError
+        return bench.ports
 
 
 @pytest.mark.parametrize("file", sorted(RIGS.glob("*.yaml")), ids=lambda file: file.stem)
